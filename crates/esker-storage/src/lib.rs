@@ -2,8 +2,8 @@
 //! checks any implementation against the statement.
 //!
 //! Owns the traits [`Storage`], [`StorageFile`] and [`StorageLock`], and the contract in their documentation;
-//! [`MemStorage`], which keeps everything in memory. Refuses knowledge of any file format: it moves bytes, names, and
-//! lengths.
+//! [`FileStorage`] on the operating system's files, [`MemStorage`] in memory, and [`conformance`]. Refuses knowledge of
+//! any file format: it moves bytes, names, and lengths.
 //!
 //! # Invariants
 //!
@@ -48,12 +48,17 @@
 //! [`io::Error`]: std::io::Error
 #![forbid(unsafe_code)]
 
+pub mod conformance;
+#[cfg(any(unix, windows))]
+mod file;
 mod memory;
 mod name;
 mod storage;
 
+#[cfg(any(unix, windows))]
+pub use crate::file::{FileError, FileStorage};
 pub use crate::{
     memory::MemStorage,
     name::{InvalidName, NAME_BYTES_MAX, check_name},
-    storage::{Access, LockError, OFFSET_MAX, Storage, StorageFile, StorageLock, is_out_of_space},
+    storage::{Access, LockError, OFFSET_MAX, Storage, StorageFile, StorageLock, check_range, is_out_of_space},
 };

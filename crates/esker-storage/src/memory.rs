@@ -17,7 +17,7 @@ use std::{
 };
 
 use self::sparse::Sparse;
-use crate::{Access, LockError, OFFSET_MAX, Storage, StorageFile, StorageLock, check_name};
+use crate::{Access, LockError, Storage, StorageFile, StorageLock, check_name, check_range};
 
 /// One directory in memory. A clone is another handle on the same directory; [`Default`] makes a new, empty one.
 ///
@@ -154,7 +154,7 @@ impl StorageFile for MemFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut content = self.content_mut()?;
-        checked_end(0, len)?;
+        check_range(0, len)?;
         content.set_len(len);
         Ok(())
     }
@@ -165,7 +165,7 @@ impl StorageFile for MemFile {
 
     fn write_all_at(&self, src: &[u8], offset: u64) -> io::Result<()> {
         let mut content = self.content_mut()?;
-        checked_end(offset, src.len() as u64)?;
+        check_range(offset, src.len() as u64)?;
         content.write(src, offset);
         Ok(())
     }
@@ -173,7 +173,7 @@ impl StorageFile for MemFile {
     fn write_all_vectored_at(&self, srcs: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         let mut content = self.content_mut()?;
         let total = srcs.iter().fold(0u64, |sum, src| sum.saturating_add(src.len() as u64));
-        checked_end(offset, total)?;
+        check_range(offset, total)?;
         let mut at = offset;
         for src in srcs {
             content.write(src, at);
@@ -184,7 +184,7 @@ impl StorageFile for MemFile {
 
     fn preallocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let mut content = self.content_mut()?;
-        let end = checked_end(offset, len)?;
+        let end = check_range(offset, len)?;
         if len > 0 && end > content.len() {
             content.set_len(end);
         }
@@ -202,12 +202,4 @@ impl StorageFile for MemFile {
 
 fn not_found(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("there is no file named '{name}'"))
-}
-
-/// The end of a range, if a file may reach that far.
-fn checked_end(offset: u64, len: u64) -> io::Result<u64> {
-    offset.checked_add(len).filter(|&end| end <= OFFSET_MAX).ok_or_else(|| {
-        let message = format!("{len} bytes at offset {offset} would end beyond the greatest offset, {OFFSET_MAX}");
-        io::Error::new(io::ErrorKind::InvalidInput, message)
-    })
 }

@@ -1,7 +1,8 @@
 //! The contract between an engine and its disk.
 //!
-//! Owns the traits and the words of the contract; the conformance suite checks all of it that can be checked without
-//! cutting the power, and a simulated disk is the place to check the rest. Refuses to say how anything is stored.
+//! Owns the traits and the words of the contract; [`conformance`](crate::conformance) checks all of it that can be
+//! checked without cutting the power, and a simulated disk is the place to check the rest. Refuses to say how anything
+//! is stored.
 //!
 //! # Invariants
 //!
@@ -45,6 +46,18 @@ pub enum LockError {
 #[must_use]
 pub fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The end of the range of `len` bytes at `offset`, if a file may reach that far. Implementations call this first.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::InvalidInput`] if the end is above [`OFFSET_MAX`].
+pub fn check_range(offset: u64, len: u64) -> io::Result<u64> {
+    offset.checked_add(len).filter(|&end| end <= OFFSET_MAX).ok_or_else(|| {
+        let message = format!("{len} bytes at offset {offset} would end beyond the greatest offset, {OFFSET_MAX}");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
 }
 
 /// One flat directory of files.
@@ -112,7 +125,8 @@ pub trait Storage: Debug + Send + Sync {
 
     /// Takes the exclusive lock that goes with the file `name`, and creates that file, empty, if there is none. Returns
     /// at once. The lock excludes every other holder, in this process and in others, until it is dropped or its process
-    /// ends. It is advisory: it hinders nobody from reading or writing the file.
+    /// ends. Whether others can read and write that file meanwhile depends on the system, so it is best kept empty; and
+    /// it must not be removed or renamed while anyone may lock it, or two could hold a lock of that name.
     ///
     /// # Errors
     ///
@@ -218,7 +232,9 @@ pub trait StorageFile: Debug + Send + Sync {
     /// what was added reads as zeros, and what was there is unchanged. Where the file system can promise it, writes
     /// inside this range no longer fail for want of space. A `len` of zero changes nothing.
     ///
-    /// The greater length is durable after the next sync, like that of a write.
+    /// The greater length is durable after the next sync, like that of a write. While this call is under way nobody else
+    /// may change the length, nor write at or beyond the end the file had before: such a write may be lost. Writes below
+    /// that end are safe.
     ///
     /// # Errors
     ///

@@ -22,6 +22,7 @@ pub mod layout;
 mod message;
 mod position;
 mod prefix;
+mod scan;
 mod segment;
 mod superblock;
 
@@ -35,5 +36,6 @@ pub use crate::layout::{
 pub use crate::message::{MessageHeader, MessageHeaderError, MessageKind, RawMessageHeader};
 pub use crate::position::{FileOffset, Lsn, SegmentBytes, SegmentBytesError, SegmentId};
 pub use crate::prefix::FORMAT_VERSION;
+pub use crate::scan::{Damage, DamageKind, MarkAt, Message, ScanContext, Scanner, Survey};
 pub use crate::segment::SegmentHeader;
 pub use crate::superblock::{Superblock, SuperblockCopies, SuperblockError};

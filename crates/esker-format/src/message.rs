@@ -139,7 +139,7 @@ impl MessageHeader {
         LSN.put(message, self.lsn.get().to_le_bytes());
         UNSYNCED.put(message, unsynced.to_le_bytes());
         EPOCH.put(message, self.epoch.get().to_le_bytes());
-        let crc = seed.checksum(&message[CRC32.end()..]);
+        let crc = seed.checksum(checksummed(message));
         CRC32.put(message, crc.to_le_bytes());
     }
 
@@ -200,8 +200,19 @@ impl MessageHeader {
 /// Checks the checksum of a whole message.
 #[inline]
 pub(crate) fn verify(message: &[u8], seed: ChecksumSeed) -> Result<(), ChecksumMismatch> {
+    compare(message, seed.checksum(checksummed(message)))
+}
+
+/// The part of a whole message that its checksum covers.
+#[inline]
+pub(crate) fn checksummed(message: &[u8]) -> &[u8] {
+    &message[CRC32.end()..]
+}
+
+/// Compares the checksum that a message stores with the one that its bytes were found to have.
+#[inline]
+pub(crate) fn compare(message: &[u8], found: u32) -> Result<(), ChecksumMismatch> {
     let expected = CRC32.u32_of(message);
-    let found = seed.checksum(&message[CRC32.end()..]);
     if expected == found || cfg!(esker_sabotage = "checksum") {
         Ok(())
     } else {

@@ -1,0 +1,112 @@
+//! Verifying checksums at a cost that stays linear in the bytes, whatever they hold.
+//!
+//! A valid message is verified once, and the scan moves on behind it. But bytes can be made up of headers that all look right
+//! and all claim long payloads; summing each by itself would cost quadratic time, and payloads are chosen by strangers. So
+//! once more bytes have been summed in vain than there are, [`PrefixSums`] take over: CRC-32 is linear, and the checksum of
+//! any range follows from those of two prefixes.
+
+use crc32fast::Hasher;
+
+use super::Scanner;
+use crate::identity::{ChecksumMismatch, ChecksumSeed};
+use crate::message;
+
+/// What has been spent on verifying so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Effort {
+    /// How many bytes have been summed in vain.
+    wasted: usize,
+    /// Built once that is more than there are.
+    sums: Option<PrefixSums>,
+}
+
+impl Scanner<'_> {
+    /// Checks the checksum of `message`, which lies at `at`.
+    #[inline]
+    pub(super) fn verify_at(&mut self, at: usize, message: &[u8]) -> Result<(), ChecksumMismatch> {
+        if self.effort.wasted > self.bytes.len() {
+            return self.verify_by_sums(at, message);
+        }
+        let verified = message::verify(message, self.context.seed);
+        // A checksum that is right is no waste where the scan goes on behind the message. Where it does not, because the
+        // message is wrong in another respect, the diagnosis comes here once more and is as long.
+        if verified.is_err() || self.is_damaged {
+            self.effort.wasted += message.len();
+        }
+        verified
+    }
+
+    #[cold]
+    fn verify_by_sums(&mut self, at: usize, message: &[u8]) -> Result<(), ChecksumMismatch> {
+        let sums = self.effort.sums.get_or_insert_with(|| PrefixSums::of(self.bytes));
+        let end = at + message.len();
+        let from = end - message::checksummed(message).len();
+        message::compare(message, sums.checksum(self.bytes, from, end, self.context.seed))
+    }
+}
+
+/// The CRC-32 of prefixes of some bytes, one every [`PrefixSums::STEP`] bytes.
+#[derive(Clone, Debug)]
+struct PrefixSums {
+    /// The plain CRC-32 of the first `i * STEP` bytes.
+    sums: Vec<u32>,
+}
+
+impl PrefixSums {
+    /// Four bytes of memory for as many bytes of the segment. A range costs about one such step of checksumming.
+    const STEP: usize = 1024;
+
+    fn of(bytes: &[u8]) -> Self {
+        let mut sums = Vec::with_capacity(bytes.len() / Self::STEP + 1);
+        let mut hasher = Hasher::new();
+        sums.push(hasher.clone().finalize());
+        for step in bytes.chunks_exact(Self::STEP) {
+            hasher.update(step);
+            sums.push(hasher.clone().finalize());
+        }
+        Self { sums }
+    }
+
+    /// What [`ChecksumSeed::checksum`] says of `bytes[from..to]`, where `bytes` are those that the sums are of.
+    ///
+    /// With `shift(c, n)` the effect of `n` further zero bytes on the sum `c`, `crc(a ++ b) = shift(crc(a), |b|) ^ crc(b)`,
+    /// and `shift` is linear. Both for the prefix `p` before the range `r` and for the seed that stands in its stead:
+    /// `crc(p ++ r) = shift(crc(p), |r|) ^ crc(r)` and `sum = shift(seed, |r|) ^ crc(r)`. So
+    /// `sum = shift(seed ^ crc(p), |r|) ^ crc(p ++ r)`.
+    fn checksum(&self, bytes: &[u8], from: usize, to: usize, seed: ChecksumSeed) -> u32 {
+        let mut shifted = Hasher::new_with_initial(seed.get() ^ self.prefix(bytes, from));
+        shifted.combine(&Hasher::new_with_initial_len(0, (to - from) as u64));
+        shifted.finalize() ^ self.prefix(bytes, to)
+    }
+
+    /// The plain CRC-32 of `bytes[..end]`.
+    fn prefix(&self, bytes: &[u8], end: usize) -> u32 {
+        let step = end / Self::STEP;
+        let mut hasher = Hasher::new_with_initial(self.sums[step]);
+        hasher.update(&bytes[step * Self::STEP..end]);
+        hasher.finalize()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::identity::LogId;
+
+    proptest! {
+        #[test]
+        fn prefix_sums_agree_with_the_checksum(
+            bytes in prop::collection::vec(any::<u8>(), 0..5000),
+            id in any::<[u8; 16]>(),
+            ends in any::<[prop::sample::Index; 2]>(),
+        ) {
+            let mut ends = ends.map(|end| end.index(bytes.len() + 1));
+            ends.sort_unstable();
+            let seed = LogId::from_bytes(id).checksum_seed();
+            let found = PrefixSums::of(&bytes).checksum(&bytes, ends[0], ends[1], seed);
+            prop_assert_eq!(found, seed.checksum(&bytes[ends[0]..ends[1]]));
+        }
+    }
+}

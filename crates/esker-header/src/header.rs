@@ -57,7 +57,6 @@ pub struct Room {
 
 /// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Refusal {
     /// The buffer is sealed: claim in its successor.
     Sealed,

@@ -1,1 +1,65 @@
-//! Placeholder.
+//! Many writers fill shared buffers at once; sealed buffers are written as a whole; one sync makes everything stable that
+//! was written before it.
+//!
+//! Owns the buffers, reservations, sealing, writing out, group commit, and the watermarks *reserved*, *written* and
+//! *stable*. All atomics and all `unsafe` of esker's log are here. Refuses to open files, to choose segments (a
+//! [`SegmentSource`] does) and to interpret payloads.
+//!
+//! # Should I use this crate?
+//!
+//! Use [`esker`](https://docs.rs/esker) for a log with recovery and reading. This crate is for those who build another
+//! log on the same engine: it writes a valid stream of segments and messages into one file, and nothing reads it back.
+//!
+//! # Invariants
+//!
+//! - **I1 (seal is final):** a sealed buffer admits no claim until its next life.
+//! - **I2 (exclusive ranges):** the claims of one life never overlap.
+//! - **I3 (writers first):** a buffer is written only when it is sealed and has no writers, by exactly one thread.
+//! - **I4 (stable is a prefix):** `stable` never passes a byte that was not written before a sync began that succeeded;
+//!   `written` never passes a buffer that is not written. Neither moves backwards.
+//! - **I5 (one life at a time):** a buffer's next life begins only after its content was written and while nobody reads
+//!   it.
+//! - **I6 (pinned life):** while a reader has pinned a buffer, its life does not end.
+//! - **I7 (stopped for good):** after a failed write or sync nothing is acknowledged any more, and nobody waits.
+//! - **I8 (claims do not fail):** everything that can fail (a segment, a free buffer) comes before the seal; after a claim
+//!   only memory is touched until the message is finished.
+//!
+//! # Ordering pairs
+//!
+//! | pair | releasing site | acquiring site | what becomes visible | model |
+//! |---|---|---|---|---|
+//! | P1 | `Slot::open`, store of the word | `Slot::claim`, swap | where the buffer belongs; its memory, handed over from the last life | `loom_a_buffer_is_handed_over_to_its_next_life` |
+//! | P2 | `Slot::leave`, subtraction; `Slot::seal`, swap | `Slot::leave`, `Slot::seal`, `Slot::settled` | the bytes of all writers; whether to pad | `loom_the_last_writer_out_writes_every_byte`, `loom_a_reader_sees_only_whole_messages` |
+//! | P3 | `IoBufs::sync_to`, store of `stable` | `IoBufs::stable` | what the sync did | `loom_stable_is_seen_only_after_the_sync` |
+//!
+//! Everything else is guarded by two locks, taken in the order *roll*, *progress*; every condition that a thread sleeps
+//! for is checked under the lock that its notifier takes.
+//!
+//! # Why no wait spins
+//!
+//! A claim that does not fit takes the roll lock; a full ring, an unwritten prefix and a running sync are waited for
+//! parked. A claim's compare-and-swap is repeated only when another thread's claim succeeded.
+
+mod commit;
+mod engine;
+mod error;
+mod memory;
+mod options;
+mod progress;
+mod read;
+mod reserve;
+mod slot;
+mod source;
+mod stats;
+mod sync;
+
+pub use engine::IoBufs;
+pub use error::{EngineError, IoAction, OptionsError, Poison, SourceError};
+pub use options::{BUFFER_BYTES_MAX, BUFFER_BYTES_MIN, BUFFERS_MAX, BUFFERS_MIN, Options};
+pub use read::Found;
+pub use reserve::Reservation;
+pub use source::{ActiveSegment, SegmentSource};
+pub use stats::Stats;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Group commit: one sync for everything that was written before it.
+//!
+//! Whoever waits first leads a *round*: it seals the open buffer, waits until the contiguous prefix with its message is
+//! written, syncs, and moves the watermark. Who comes meanwhile queues up, each parked on its own; their messages gather
+//! in the next buffer. The end of a round wakes exactly those it covered and one more, who leads the next round.
+
+use esker_format::{FileOffset, Lsn};
+
+use crate::{
+    EngineError, IoAction, IoBufs,
+    sync::{self, Ordering},
+};
+
+impl IoBufs {
+    /// Waits until the message at `lsn` is stable and returns up to where the log is. Leads a sync or waits for one.
+    ///
+    /// Any LSN below the end of what was reserved may be given, so `reserved() - 1` waits for everything.
+    ///
+    /// # Errors
+    ///
+    /// - [`EngineError::NeverReserved`] if nothing was reserved at `lsn`.
+    /// - [`EngineError::NoSpace`] if a buffer could not be written; it is kept, and a later call tries again.
+    /// - [`EngineError::Segment`] if the log had to go on in a new segment, which could not be prepared.
+    /// - [`EngineError::Poisoned`] after a failed write or sync.
+    pub fn make_stable(&self, lsn: Lsn) -> Result<Lsn, EngineError> {
+        let stable = self.stable();
+        if stable > lsn {
+            return Ok(stable);
+        }
+        let mut progress = sync::lock(&self.progress);
+        loop {
+            // What is stable stays so even after the engine has stopped.
+            if progress.stable > lsn {
+                return Ok(progress.stable);
+            }
+            if let Some(poison) = &progress.poison {
+                return Err(poison.clone().into());
+            }
+            if progress.leading {
+                self.counters.commit_waits.add(1);
+                let waiter = progress.enqueue(lsn);
+                drop(progress);
+                waiter.sleep();
+                progress = sync::lock(&self.progress);
+                continue;
+            }
+            progress.leading = true;
+            drop(progress);
+            let _round = Round(self);
+            return self.lead(lsn);
+        }
+    }
+
+    /// Makes everything stable that is reserved now and returns up to where the log is stable.
+    ///
+    /// # Errors
+    ///
+    /// As [`IoBufs::make_stable`], without `NeverReserved`.
+    pub fn flush(&self) -> Result<Lsn, EngineError> {
+        let end = self.reserved();
+        match end.get().checked_sub(1) {
+            Some(last) if self.stable() < end => self.make_stable(Lsn::new(last)),
+            _ => Ok(self.stable()),
+        }
+    }
+
+    /// One round, which covers `lsn`.
+    fn lead(&self, lsn: Lsn) -> Result<Lsn, EngineError> {
+        let end = self.seal_open_buffer()?;
+        if lsn >= end {
+            return Err(EngineError::NeverReserved { lsn, end });
+        }
+        let written = self.await_written(lsn + 1)?;
+        self.sync_to(written)
+    }
+
+    /// Syncs and moves the watermark to `written`, which was reached before the sync began.
+    fn sync_to(&self, written: Lsn) -> Result<Lsn, EngineError> {
+        let synced = if cfg!(esker_sabotage = "sync") { Ok(()) } else { self.file.sync_data() };
+        // The outcome takes effect under the lock: after a failure no other sync, whenever it began, acknowledges
+        // anything, because a storage may drop what it failed to write and report success the next time.
+        let mut progress = sync::lock(&self.progress);
+        if let Err(error) = synced {
+            // A sync covers the whole file; the watermark says from where on nothing is known.
+            let offset = FileOffset::new(progress.stable.get());
+            return Err(self.stop(&mut progress, IoAction::Sync, offset, error).into());
+        }
+        if let Some(poison) = &progress.poison {
+            return Err(poison.clone().into());
+        }
+        self.counters.syncs.add(1);
+        if written > progress.stable {
+            progress.stable = written;
+            self.source.stable_to(written);
+            // ORDERING: Release pairs with the Acquire in `IoBufs::stable` [P3].
+            self.stable.store(written.get(), Ordering::Release);
+        }
+        Ok(progress.stable)
+    }
+}
+
+/// The leader's office. Given up even if the storage panics: otherwise all who wait would wait for ever.
+struct Round<'a>(&'a IoBufs);
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        let mut progress = sync::lock(&self.0.progress);
+        progress.leading = false;
+        let woken = progress.dismiss();
+        drop(progress);
+        woken.iter().for_each(|waiter| waiter.wake());
+    }
+}

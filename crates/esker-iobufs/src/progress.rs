@@ -1,0 +1,194 @@
+//! How far the log has come: which buffers are in use, up to where it is written and stable, who waits, and whether it has
+//! stopped. Plain data under one lock, so that every condition is checked under the lock that its notifier takes.
+//!
+//! Refuses I/O and atomics.
+
+use std::{cmp, collections::BinaryHeap, sync::Arc};
+
+use esker_format::Lsn;
+
+use crate::{
+    Poison,
+    sync::{AtomicBool, Ordering, thread},
+};
+
+/// The part of the engine's state that one lock guards.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// The sequence number of the first buffer that is not written. Buffers become free in this order.
+    pub(crate) first_unwritten: u64,
+    /// The sequence number of the newest buffer that was opened.
+    pub(crate) newest: u64,
+    /// One entry for each buffer of the ring.
+    pub(crate) lives: Box<[Life]>,
+    /// Everything below is written.
+    pub(crate) written: Lsn,
+    /// Everything below is stable. Never beyond `written` (I4).
+    pub(crate) stable: Lsn,
+    /// Whether somebody leads a commit round.
+    pub(crate) leading: bool,
+    /// Who waits for a round to end, lowest LSN first.
+    waiting: BinaryHeap<Waiting>,
+    /// How many threads sleep on the engine's condition variable.
+    pub(crate) sleepers: u32,
+    /// Why the engine has stopped, if it has. Never cleared.
+    pub(crate) poison: Option<Poison>,
+}
+
+/// What one buffer of the ring is doing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) state: LifeState,
+    /// The LSN of its first byte.
+    pub(crate) lsn: Lsn,
+    /// Threads that read its memory.
+    pub(crate) pins: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LifeState {
+    /// Not in use.
+    Idle,
+    /// Being filled, sealed, or being written.
+    Open,
+    /// Its write found the storage full; somebody is to try again.
+    NoSpace,
+    /// Written up to this LSN, while an earlier buffer is not.
+    Written(Lsn),
+}
+
+impl Progress {
+    pub(crate) fn new(buffers: u32, tip: Lsn) -> Self {
+        let idle = Life { state: LifeState::Idle, lsn: tip, pins: 0 };
+        Self {
+            first_unwritten: 0,
+            newest: 0,
+            lives: vec![idle; buffers as usize].into_boxed_slice(),
+            written: tip,
+            stable: tip,
+            leading: false,
+            waiting: BinaryHeap::new(),
+            sleepers: 0,
+            poison: None,
+        }
+    }
+
+    /// The place in the ring of the buffer with a sequence number.
+    fn index(&self, seq: u64) -> usize {
+        (seq % self.lives.len() as u64) as usize
+    }
+
+    /// Whether the buffer for `seq` may begin its next life (I5): its last content is written, and nobody reads it.
+    pub(crate) fn is_free(&self, seq: u64) -> bool {
+        seq < self.first_unwritten + self.lives.len() as u64 && self.lives[self.index(seq)].pins == 0
+    }
+
+    /// Notes that the buffer `seq` begins a life at `lsn`.
+    pub(crate) fn open(&mut self, seq: u64, lsn: Lsn) {
+        self.lives[self.index(seq)] = Life { state: LifeState::Open, lsn, pins: 0 };
+        self.newest = seq;
+    }
+
+    /// Notes that the buffer at `index` of the ring is written up to `end`, and moves the watermark over the contiguous
+    /// prefix.
+    pub(crate) fn mark_written(&mut self, index: usize, end: Lsn) {
+        self.lives[index].state = LifeState::Written(end);
+        while self.first_unwritten <= self.newest {
+            let first = self.index(self.first_unwritten);
+            let LifeState::Written(end) = self.lives[first].state else { break };
+            assert!(end >= self.written, "I4: a buffer ended at {end}, before {}", self.written);
+            self.lives[first].state = LifeState::Idle;
+            self.written = end;
+            self.first_unwritten += 1;
+        }
+    }
+
+    /// The place of a buffer whose write found the storage full, now the caller's to write again.
+    pub(crate) fn take_no_space(&mut self) -> Option<usize> {
+        let index = self.lives.iter().position(|life| life.state == LifeState::NoSpace)?;
+        self.lives[index].state = LifeState::Open;
+        Some(index)
+    }
+
+    /// The place of the unwritten buffer that `lsn` lies in.
+    pub(crate) fn holder(&self, lsn: Lsn) -> Option<usize> {
+        (self.first_unwritten..=self.newest)
+            .rev()
+            .map(|seq| self.index(seq))
+            .find(|&index| self.lives[index].lsn <= lsn)
+    }
+
+    /// Queues the calling thread until a round covers `lsn`.
+    pub(crate) fn enqueue(&mut self, lsn: Lsn) -> Arc<Waiter> {
+        let waiter = Arc::new(Waiter { thread: thread::current(), woken: AtomicBool::new(false) });
+        self.waiting.push(Waiting { lsn, waiter: Arc::clone(&waiter) });
+        waiter
+    }
+
+    /// Whom the end of a round wakes: first one who is not covered and is to lead the next round, then all who are
+    /// covered. All, if the engine has stopped.
+    pub(crate) fn dismiss(&mut self) -> Vec<Arc<Waiter>> {
+        let mut woken = Vec::new();
+        while let Some(next) = self.waiting.peek() {
+            if self.poison.is_none() && next.lsn >= self.stable {
+                break;
+            }
+            woken.extend(self.waiting.pop().map(|waiting| waiting.waiter));
+        }
+        if let Some(leader) = self.waiting.pop() {
+            woken.insert(0, leader.waiter);
+        }
+        woken
+    }
+}
+
+/// A thread that waits for a round to end.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    thread: thread::Thread,
+    woken: AtomicBool,
+}
+
+impl Waiter {
+    /// Sleeps until [`Waiter::wake`]. Parking may end without cause, so the flag decides.
+    pub(crate) fn sleep(&self) {
+        // ORDERING: Relaxed: the flag publishes nothing; the woken thread takes the lock to see what has changed, and
+        // parking makes the store before `unpark` visible after `park`.
+        while !self.woken.load(Ordering::Relaxed) {
+            thread::park();
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        // ORDERING: Relaxed: see `sleep`.
+        self.woken.store(true, Ordering::Relaxed);
+        self.thread.unpark();
+    }
+}
+
+/// A queued waiter. The heap gives the lowest LSN first.
+#[derive(Debug)]
+struct Waiting {
+    lsn: Lsn,
+    waiter: Arc<Waiter>,
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        other.lsn.cmp(&self.lsn)
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.lsn == other.lsn
+    }
+}
+
+impl Eq for Waiting {}

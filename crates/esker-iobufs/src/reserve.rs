@@ -1,0 +1,87 @@
+//! A reservation: a claimed range, filled in place, then completed or aborted.
+
+use std::mem;
+
+use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageHeader, MessageKind};
+
+use crate::{IoBufs, slot::Claim, sync::Ordering};
+
+/// Room for one message, at an LSN that is known already. Fill it, then [`complete`](Reservation::complete) or
+/// [`abort`](Reservation::abort) it; dropping it aborts it.
+///
+/// An aborted message takes its place in the log but is skipped by readers. Nothing at or beyond the reservation's LSN
+/// becomes stable while it is open, and leaking it (`mem::forget`) stops the log there until it is opened again.
+#[derive(Debug)]
+#[must_use = "dropping a reservation aborts it"]
+pub struct Reservation<'a> {
+    engine: &'a IoBufs,
+    /// The place of the buffer in the ring.
+    index: usize,
+    /// `None` once the message is finished.
+    claim: Option<Claim>,
+    kind: MessageKind,
+}
+
+impl<'a> Reservation<'a> {
+    #[inline]
+    pub(crate) fn new(engine: &'a IoBufs, index: usize, claim: Claim, kind: MessageKind) -> Self {
+        Self { engine, index, claim: Some(claim), kind }
+    }
+
+    /// The LSN of the message.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.open_claim().lsn
+    }
+
+    /// The payload to fill. What it holds at first is unspecified: bytes of earlier messages or zeros.
+    #[inline]
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        let slot = &self.engine.slots[self.index];
+        let claim = self.claim.as_mut().expect("a reservation is open until it is consumed");
+        &mut slot.bytes_of(claim)[MESSAGE_HEADER_BYTES..]
+    }
+
+    /// Publishes the message and returns its LSN. Touches only memory, unless this is the last writer of a buffer that is
+    /// full, which then writes it.
+    #[inline]
+    pub fn complete(mut self) -> Lsn {
+        let lsn = self.lsn();
+        self.finish(self.kind);
+        lsn
+    }
+
+    /// Gives the message up; readers skip it. Its payload is zeroed.
+    pub fn abort(self) {
+        drop(self);
+    }
+
+    fn open_claim(&self) -> &Claim {
+        self.claim.as_ref().expect("a reservation is open until it is consumed")
+    }
+
+    #[inline]
+    fn finish(&mut self, kind: MessageKind) {
+        let Some(mut claim) = self.claim.take() else { return };
+        let engine = self.engine;
+        let slot = &engine.slots[self.index];
+        let lsn = claim.lsn;
+        // ORDERING: Relaxed: the mark is a fact about the past; any value that `stable` ever had is true.
+        let mark = Lsn::new(engine.stable.load(Ordering::Relaxed));
+        let message = slot.bytes_of(&mut claim);
+        let len = (message.len() - MESSAGE_HEADER_BYTES) as u32;
+        if kind == MessageKind::Aborted {
+            message[MESSAGE_HEADER_BYTES..].fill(0);
+        }
+        MessageHeader { kind, len, lsn, mark, epoch: engine.options.epoch }.seal(message, engine.seed);
+        if slot.leave(mem::replace(&mut claim, Claim { range: 0..0, lsn })) {
+            engine.write_ready(self.index);
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.finish(MessageKind::Aborted);
+    }
+}

@@ -1,0 +1,31 @@
+//! Where segments come from: a small trait that the layer above implements with its accountant, and that tests implement
+//! with a counter.
+
+use esker_format::{FileOffset, Lsn};
+
+use crate::SourceError;
+
+/// A segment that the engine may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveSegment {
+    /// Where the segment begins in the file; a multiple of the segment size.
+    pub offset: FileOffset,
+    /// The truncation floor to record in the segment's header.
+    pub floor: Lsn,
+}
+
+/// Gives the engine its segments and learns when they are stable.
+pub trait SegmentSource: Send + Sync {
+    /// The place for the segment whose first byte is `base`. The engine asks in LSN order, each base once unless the
+    /// answer was an error. It holds the lock under which buffers are exchanged, so that the call may do I/O (extend the
+    /// file, say) but must not call the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]: the reservation that needed the segment fails with it, and a later one asks again.
+    fn activate(&self, base: Lsn) -> Result<ActiveSegment, SourceError>;
+
+    /// Everything below `stable` is stable now. Called in ascending order under the engine's commit lock: do little, and
+    /// do not call the engine.
+    fn stable_to(&self, stable: Lsn);
+}

@@ -1,0 +1,44 @@
+//! The only source of atomics, locks, cells and threads in this crate: the standard library's, or loom's when the models
+//! run (`cargo xtask loom`).
+
+#[cfg(all(test, loom))]
+pub(crate) use loom::{
+    cell::UnsafeCell,
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    thread,
+};
+#[cfg(not(all(test, loom)))]
+pub(crate) use std::{
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+/// The atomic behind a statistics counter. Never loom's: counters order nothing, and each would multiply the schedules of
+/// every model.
+pub(crate) use std::sync::atomic::AtomicU64 as CounterU64;
+
+/// Locks `mutex`. A holder that panicked is ignored: no code of this crate panics between two changes that belong
+/// together, so what the mutex guards is whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Waits on `condvar`, ignoring panics as [`lock`] does. May wake without cause.
+pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condvar.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Runs a model: every schedule of it under loom, one schedule of it in an ordinary test.
+#[cfg(test)]
+pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {
+    #[cfg(loom)]
+    loom::model(f);
+    #[cfg(not(loom))]
+    f();
+}

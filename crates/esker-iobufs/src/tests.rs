@@ -1,0 +1,6 @@
+//! The engine by itself: a file in memory below it, a counter instead of an accountant above it.
+
+mod behaviour;
+mod faults;
+mod loom_models;
+mod support;

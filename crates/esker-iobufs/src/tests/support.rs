@@ -1,0 +1,230 @@
+//! Test doubles that loom can live with: their own state is behind a std mutex that is never held across anything that
+//! loom could switch at.
+
+use std::{
+    io::{self, IoSlice},
+    sync::{Arc, Mutex},
+};
+
+use esker_format::{Epoch, FileOffset, LogId, Lsn, Message, MessageKind, ScanContext, Scanner, SegmentBytes};
+use esker_storage::StorageFile;
+
+use crate::{ActiveSegment, IoBufs, Options, SegmentSource, SourceError};
+
+pub(super) const LOG_ID: [u8; 16] = *b"an engine's test";
+
+/// A file that keeps its bytes and does as it is told.
+#[derive(Debug, Default)]
+pub(super) struct TestFile {
+    state: Mutex<FileState>,
+}
+
+#[derive(Debug, Default)]
+struct FileState {
+    bytes: Vec<u8>,
+    /// What the last successful sync covered.
+    synced: Vec<u8>,
+    write_error: Option<io::ErrorKind>,
+    sync_error: Option<io::ErrorKind>,
+    /// Errors go away after this many.
+    errors_left: u32,
+}
+
+impl TestFile {
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.state.lock().unwrap().bytes.clone()
+    }
+
+    pub(super) fn synced(&self) -> Vec<u8> {
+        self.state.lock().unwrap().synced.clone()
+    }
+
+    /// Lets the next `times` writes fail.
+    pub(super) fn fail_writes(&self, kind: io::ErrorKind, times: u32) {
+        let mut state = self.state.lock().unwrap();
+        state.write_error = Some(kind);
+        state.errors_left = times;
+    }
+
+    /// Lets the next `times` syncs fail.
+    pub(super) fn fail_syncs(&self, kind: io::ErrorKind, times: u32) {
+        let mut state = self.state.lock().unwrap();
+        state.sync_error = Some(kind);
+        state.errors_left = times;
+    }
+}
+
+impl FileState {
+    fn fail(&mut self, kind: Option<io::ErrorKind>) -> io::Result<()> {
+        match kind {
+            Some(kind) if self.errors_left > 0 => {
+                self.errors_left -= 1;
+                Err(kind.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl StorageFile for TestFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state.lock().unwrap().bytes.len() as u64)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.state.lock().unwrap().bytes.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn read_at(&self, dst: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.state.lock().unwrap();
+        let from = state.bytes.get(offset as usize..).unwrap_or_default();
+        let read = from.len().min(dst.len());
+        dst[..read].copy_from_slice(&from[..read]);
+        Ok(read)
+    }
+
+    fn write_all_at(&self, src: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        let kind = state.write_error;
+        state.fail(kind)?;
+        let (start, end) = (offset as usize, offset as usize + src.len());
+        if state.bytes.len() < end {
+            state.bytes.resize(end, 0);
+        }
+        state.bytes[start..end].copy_from_slice(src);
+        Ok(())
+    }
+
+    fn write_all_vectored_at(&self, srcs: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let joined: Vec<u8> = srcs.iter().flat_map(|src| src.iter().copied()).collect();
+        self.write_all_at(&joined, offset)
+    }
+
+    fn preallocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        let end = (offset + len) as usize;
+        if state.bytes.len() < end {
+            state.bytes.resize(end, 0);
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        let kind = state.sync_error;
+        state.fail(kind)?;
+        state.synced = state.bytes.clone();
+        Ok(())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Gives the segments of the file one after the other, and checks that the engine asks as it promises.
+#[derive(Debug)]
+pub(super) struct Counter {
+    segment_bytes: SegmentBytes,
+    state: Mutex<CounterState>,
+}
+
+#[derive(Debug)]
+struct CounterState {
+    next: Lsn,
+    full: bool,
+    stable: Lsn,
+}
+
+impl Counter {
+    /// Lets the source be full, or have room again.
+    pub(super) fn set_full(&self, full: bool) {
+        self.state.lock().unwrap().full = full;
+    }
+
+    pub(super) fn stable(&self) -> Lsn {
+        self.state.lock().unwrap().stable
+    }
+}
+
+impl SegmentSource for Counter {
+    fn activate(&self, base: Lsn) -> Result<ActiveSegment, SourceError> {
+        let mut state = self.state.lock().unwrap();
+        if state.full {
+            return Err(SourceError::NoSpace { source: Arc::new(io::ErrorKind::StorageFull.into()) });
+        }
+        assert_eq!(base, state.next, "segments are asked for in order, each once");
+        state.next = base + u64::from(self.segment_bytes.get());
+        Ok(ActiveSegment { offset: FileOffset::new(base.get()), floor: Lsn::ZERO })
+    }
+
+    fn stable_to(&self, stable: Lsn) {
+        let mut state = self.state.lock().unwrap();
+        assert!(stable > state.stable, "stable went from {} to {stable}", state.stable);
+        state.stable = stable;
+    }
+}
+
+/// An engine with what is above and below it.
+pub(super) struct Bench {
+    pub(super) engine: IoBufs,
+    pub(super) file: Arc<TestFile>,
+    pub(super) source: Arc<Counter>,
+    pub(super) tip: Lsn,
+    pub(super) segment_bytes: SegmentBytes,
+}
+
+impl Bench {
+    pub(super) fn new(buffer_bytes: u32, buffers: u32, segment_bytes: u32, tip: u64) -> Self {
+        let file = Arc::new(TestFile::default());
+        let segment_bytes = SegmentBytes::new(segment_bytes).unwrap();
+        let tip = Lsn::new(tip);
+        let next = if tip.offset_in_segment(segment_bytes) == 0 { tip } else { tip.next_segment(segment_bytes) };
+        let source = Arc::new(Counter {
+            segment_bytes,
+            state: Mutex::new(CounterState { next, full: false, stable: Lsn::ZERO }),
+        });
+        let options = Options {
+            buffer_bytes,
+            buffers,
+            segment_bytes,
+            log_id: LogId::from_bytes(LOG_ID),
+            epoch: Epoch::new(1),
+            tip,
+            tip_segment: FileOffset::new(tip.segment_base(segment_bytes).get()),
+        };
+        let engine = IoBufs::start(file.clone(), source.clone(), options).unwrap();
+        Self { engine, file, source, tip, segment_bytes }
+    }
+
+    pub(super) fn append(&self, payload: &[u8]) -> Lsn {
+        let mut reservation = self.engine.reserve(MessageKind::Inline, payload.len() as u32).unwrap();
+        reservation.payload_mut().copy_from_slice(payload);
+        reservation.complete()
+    }
+
+    /// Every message in `bytes` from the tip to `end`, pads included; panics at the first byte that is not part of one.
+    pub(super) fn messages(&self, bytes: &[u8], end: Lsn) -> Vec<(Lsn, MessageKind, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut base = self.tip.segment_base(self.segment_bytes);
+        while base < end {
+            let next = base + u64::from(self.segment_bytes.get());
+            let from = self.tip.max(base + esker_format::SEGMENT_HEADER_BYTES as u64);
+            if from >= end {
+                break;
+            }
+            let slice = &bytes[from.get() as usize..end.min(next).get() as usize];
+            for message in scanner(slice, from, self.segment_bytes) {
+                found.push((message.header.lsn, message.header.kind, message.payload.to_vec()));
+            }
+            base = next;
+        }
+        found
+    }
+}
+
+fn scanner<'a>(bytes: &'a [u8], from: Lsn, segment_bytes: SegmentBytes) -> impl Iterator<Item = Message<'a>> {
+    let context = ScanContext::new(LogId::from_bytes(LOG_ID).checksum_seed(), segment_bytes);
+    Scanner::new(bytes, from, context).map(|step| step.unwrap_or_else(|damage| panic!("{damage:?}")))
+}

@@ -1,2 +1,81 @@
-//! The project's chores.
-fn main() {}
+//! The project's chores: everything that CI does, one command each.
+//!
+//! Owns how the project is checked. Refuses to hold any check that `cargo test` could hold: what is here needs the whole
+//! workspace, special flags, or another tool. Nothing is skipped silently: a tool that is missing is an error that says
+//! so, or is installed with a word.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a command line tool reports on stdout")]
+
+mod args;
+mod bench;
+mod ci;
+mod crash;
+mod fuzz;
+mod layers;
+mod loom;
+mod metadata;
+mod run;
+mod sanitize;
+mod tidy;
+
+use std::process::ExitCode;
+
+use crate::args::Args;
+use crate::run::Failure;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  ci                                   everything that CI runs, in the same order
+  tidy                                 rules of the code that neither rustc nor clippy knows
+  test [LAYER]                         each layer alone: tests, a build without dev-dependencies, documentation
+  bench [NAME] [--list] [-- ARGS]      benchmarks; without a name all of them
+  fuzz [TARGET|all] [--seconds N]      fuzzing with libFuzzer, 60 seconds each unless told; without a target lists them
+  loom [MODEL] [--preemptions N]       the engine's models under every schedule with at most N preemptions (2)
+  crash [--seed S] [--runs N]          simulated power cuts; a failing seed is printed and can be run again
+        [--sabotage NAME|all]          with a safety measure removed: the runs have to fail
+  sanitize [address|thread]            the tests under AddressSanitizer or ThreadSanitizer; both unless told
+  help                                 this text
+
+The first failure ends a command with exit code 1; a command line that is not understood, with 2.
+";
+
+fn main() -> ExitCode {
+    let mut args = Args::from_env();
+    if args.flag("--help") || args.flag("-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match dispatch(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(what)) => {
+            eprintln!("xtask: {what}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(what)) => {
+            eprintln!("xtask: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut args: Args) -> Result<(), Failure> {
+    let Some(command) = args.positional() else {
+        return Err(Failure::Usage("no command given".into()));
+    };
+    match command.as_str() {
+        "ci" => ci::run(args),
+        "tidy" => tidy::run(args),
+        "test" => layers::run(args),
+        "bench" => bench::run(args),
+        "fuzz" => fuzz::run(args),
+        "loom" => loom::run(args),
+        "crash" => crash::run(args),
+        "sanitize" => sanitize::run(args),
+        "help" => {
+            print!("{HELP}");
+            args.finish()
+        }
+        other => Err(Failure::Usage(format!("there is no command `{other}`"))),
+    }
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask ci`: what CI runs, in the same order, because CI runs this.
+//!
+//! Cheap questions with frequent answers come first. Every step prints the command it runs and lets it speak for itself;
+//! the first one that fails ends it all.
+
+use std::time::Instant;
+
+use crate::args::Args;
+use crate::run::{Failure, cargo, run as execute};
+use crate::{crash, fuzz, layers, loom, tidy};
+
+/// How long each fuzz target runs, in seconds.
+const FUZZ_SECONDS: u32 = 10;
+/// Simulated power cuts, of which the first has seed 1.
+const CRASH_RUNS: u64 = 2000;
+
+type Step = (&'static str, fn() -> Result<(), Failure>);
+
+const STEPS: &[Step] = &[
+    ("tests", || execute(&mut cargo(&["test", "--workspace"]))),
+    ("format", || execute(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("clippy", || execute(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+    ("tidy", tidy::check),
+    ("documentation", || layers::document(&["--workspace"])),
+    ("layers alone", layers::all_alone),
+    ("loom", || loom::check(None, 2)),
+    ("fuzz", || fuzz::all(FUZZ_SECONDS)),
+    ("crash", || crash::check(1, CRASH_RUNS)),
+];
+
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    args.finish()?;
+    let begun = Instant::now();
+    let mut took = Vec::new();
+    for (at, (name, step)) in STEPS.iter().enumerate() {
+        println!("\n=== {} of {}: {name}", at + 1, STEPS.len());
+        let begun = Instant::now();
+        step().map_err(|failure| match failure {
+            Failure::Failed(what) | Failure::Usage(what) => Failure::Failed(format!("ci: {name}: {what}")),
+        })?;
+        took.push((name, begun.elapsed()));
+    }
+    println!("\n=== all {} steps passed", STEPS.len());
+    for (name, took) in took {
+        println!("{:>6.0} s  {name}", took.as_secs_f64());
+    }
+    println!("{:>6.0} s  in all", begun.elapsed().as_secs_f64());
+    Ok(())
+}

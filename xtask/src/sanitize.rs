@@ -1,0 +1,57 @@
+//! `cargo xtask sanitize`: the tests of the layers under AddressSanitizer and ThreadSanitizer.
+//!
+//! Both come with the stable toolchain on Linux; the flags that turn them on are unstable, which `RUSTC_BOOTSTRAP` lifts.
+//! The standard library is not instrumented, so ThreadSanitizer does not see what its locks order; `thread.supp` names
+//! the few frames at the top of a report where that shows, and nothing of ours.
+
+use std::process::Command;
+
+use crate::args::Args;
+use crate::run::{Failure, cargo, root, run as execute, rustflags, target_dir};
+
+/// The layers that have threads or manage memory; ThreadSanitizer has nothing to find in the pure ones.
+const THREADED: &[&str] = &["esker-iobufs", "esker-log"];
+
+pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
+    let which = args.positional();
+    args.finish()?;
+    match which.as_deref() {
+        Some("address") => address(),
+        Some("thread") => thread(),
+        None => address().and_then(|()| thread()),
+        Some(other) => Err(Failure::Usage(format!("there is no sanitizer `{other}`, only address and thread"))),
+    }
+}
+
+fn address() -> Result<(), Failure> {
+    let mut command = tests("address", "-Zsanitizer=address")?;
+    execute(command.args(["--workspace", "--exclude", "xtask", "--lib", "--bins", "--tests"]))
+}
+
+fn thread() -> Result<(), Failure> {
+    let mut command = tests("thread", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer")?;
+    for package in THREADED {
+        command.args(["-p", package]);
+    }
+    let suppressions = root().join("xtask").join("thread.supp");
+    command.env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()));
+    execute(command.args(["--lib", "--tests"]))
+}
+
+/// `cargo test` with a sanitizer. The target is named so that build scripts and macros are built without it; doctests
+/// are left out, because rustdoc does not get the flags.
+fn tests(name: &str, flags: &str) -> Result<Command, Failure> {
+    let host = host()?;
+    let mut command = cargo(&["test", "--target", &host]);
+    command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", target_dir(name));
+    rustflags(&mut command, flags);
+    Ok(command)
+}
+
+fn host() -> Result<String, Failure> {
+    let output = Command::new("rustc").arg("-vV").output();
+    let output = output.map_err(|error| Failure::failed(format!("cannot run rustc: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| Failure::failed("rustc -vV does not name its host"))
+}

@@ -1,1 +1,98 @@
-//! Placeholder.
+//! A simulated disk that loses, tears and reorders what was not synced, fails on demand, and can be asked again and again
+//! what a power cut would leave behind.
+//!
+//! Owns [`SimStorage`], an implementation of [`esker_storage::Storage`] in memory, its fault model, and the seeds that
+//! make every run repeatable. Refuses to be part of a shipped program, and to know what is stored on it: it serves any
+//! store that can be put on the trait.
+//!
+//! # Fault model
+//!
+//! ## What a power cut leaves
+//!
+//! Memory and disk are told apart. A call is seen at once by every reader, and is *un-synced* until a sync covers it. At a
+//! power cut each of the following facts is decided by itself, in no order:
+//!
+//! - **Sectors.** Data is kept in sectors of [`SECTOR_BYTES`] bytes. A sector that was written *n* times since it was last
+//!   synced holds one of *n + 1* contents: the synced one, or what it was after any of the writes. Sectors are never torn
+//!   inside; a write that spans several may be torn at each of their borders, and a later write may survive where an
+//!   earlier one did not.
+//! - **Lengths.** The length of a file is the synced one, or what it was after any later change. It is independent of the
+//!   data: a surviving length over lost data reads as the old bytes, or as zeros where there were none; surviving data
+//!   beyond the surviving length is gone. Bytes that a [`set_len`](esker_storage::StorageFile::set_len) cut off may come
+//!   back, or be zeros, sector by sector.
+//! - **Directory entries.** Each un-synced creation, removal and rename happened or did not. A file whose creation is lost
+//!   is gone with all its data, synced or not; a rename is never half done; a file never has two names.
+//!
+//! What was synced stays: the data and length of a file when `sync_data` or `sync_all` began, the entries when `sync_dir`
+//! began. Syncing a file does not sync its entry, and syncing the directory syncs no data.
+//!
+//! How the facts are decided is a [`Survival`]; by default the seed draws one. With [`Faults::garbage`] an un-synced
+//! sector may also come back as noise. This breaks the promise for synced bytes that share a sector with un-synced ones,
+//! as disks do that cannot finish a sector when the power fails.
+//!
+//! ## What can fail
+//!
+//! Any call, as [`Faults`] says: once, from some call on, or with a probability.
+//!
+//! - A write that fails has written any part of its range.
+//! - **A failed sync drops data**, as Linux does: each un-synced sector, and the length, may have reached the disk or not,
+//!   and is regarded as clean from then on. Reads still see it; a later sync succeeds and does not write it; only writing
+//!   it again helps. The same holds for the entries after a failed `sync_dir`.
+//! - A full disk fails with [`StorageFull`](std::io::ErrorKind::StorageFull), after writing what fits. What was
+//!   preallocated always fits.
+//! - The power may be cut in the middle of any changing call ([`Faults::crash_after_ops`]); whatever the call did is then
+//!   un-synced. From then on every call fails ([`is_power_off`]) and no lock is held.
+//! - The disk may lie ([`Faults::ignore_sync`], [`Faults::ignore_sync_dir`]): it reports a sync and does nothing. No store
+//!   survives that; the switches are there to show that a crash test would notice a missing sync.
+//!
+//! Not modelled: damage to synced data at rest, writes that go to the wrong place, and time.
+//!
+//! # Invariants
+//!
+//! - **D1 (replay):** the same seed, faults and sequence of calls give the same answers and the same crash images. With
+//!   several threads, the sequence is the order in which they get to the disk.
+//! - **D2 (synced stays):** without garbage and lies, no crash image contradicts a sync that returned `Ok`.
+//! - **D3 (nothing from nowhere):** without garbage, a byte in a crash image was at that place of that file at some time
+//!   since its last sync, or is zero where nothing was.
+//!
+//! # Example
+//!
+//! A file that was synced, in a directory that was not:
+//!
+//! ```
+//! use esker_sim::{Faults, SimStorage};
+//! use esker_storage::Storage;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let disk = SimStorage::new(1, Faults::default());
+//! let file = disk.create("precious")?;
+//! file.write_all_at(b"bytes", 0)?;
+//! file.sync_all()?;
+//! disk.crash();
+//!
+//! // The same crash may end in several ways.
+//! let lost = (0..100).filter(|&seed| disk.after_crash(seed).list().unwrap().is_empty()).count();
+//! assert!(lost > 0 && lost < 100);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod content;
+mod counts;
+mod directory;
+mod disk;
+mod error;
+mod faults;
+mod history;
+mod ranges;
+mod rng;
+mod storage;
+
+pub use crate::{
+    content::SECTOR_BYTES,
+    counts::Counts,
+    error::{SimError, is_injected, is_power_off},
+    faults::{Failures, Faults, Probability, Survival},
+    storage::SimStorage,
+};

@@ -1,0 +1,256 @@
+//! The simulated disk as a storage.
+//!
+//! Owns the handles and the mutex around the disk. Refuses arguments that the contract refuses, before the disk sees them.
+//!
+//! # Invariants
+//!
+//! - **W1 (one at a time):** every call holds the mutex from beginning to end, so that calls have an order, and a crash
+//!   falls between two of them or into exactly one.
+
+use std::{
+    borrow::Cow,
+    io::{self, IoSlice},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock, check_name, check_range};
+
+use crate::{
+    counts::{Counts, Kind},
+    directory::FileId,
+    disk::Disk,
+    faults::Faults,
+};
+
+/// A simulated disk holding one directory. A clone is another handle on the same disk.
+///
+/// See the [crate's documentation](crate) for what it may lose and how it may fail.
+///
+/// # Example
+///
+/// Whatever the disk makes of an overwrite that was not synced, each sector is the old one or the new one:
+///
+/// ```
+/// use esker_sim::{Faults, SECTOR_BYTES, SimStorage};
+/// use esker_storage::{Access, Storage};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let disk = SimStorage::new(7, Faults::default());
+/// let file = disk.create("file")?;
+/// file.write_all_at(&[b'o'; 4 * SECTOR_BYTES], 0)?;
+/// file.sync_data()?;
+/// disk.sync_dir()?;
+/// file.write_all_at(&[b'n'; 4 * SECTOR_BYTES], 0)?;
+///
+/// for seed in 0..50 {
+///     let mut bytes = [0; 4 * SECTOR_BYTES];
+///     disk.after_crash(seed).open("file", Access::Read)?.read_exact_at(&mut bytes, 0)?;
+///     for sector in bytes.chunks(SECTOR_BYTES) {
+///         assert!(sector == [b'o'; SECTOR_BYTES] || sector == [b'n'; SECTOR_BYTES]);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct SimStorage {
+    disk: Arc<Mutex<Disk>>,
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: Arc<Mutex<Disk>>,
+    id: FileId,
+    access: Access,
+    /// Under which it was opened, for error messages.
+    name: String,
+}
+
+#[derive(Debug)]
+struct SimLock {
+    disk: Arc<Mutex<Disk>>,
+    id: FileId,
+}
+
+/// A test that panicked in another thread must not hide behind a poisoned mutex: its disk is still in order, since
+/// nothing in it runs the test's code.
+fn acquire(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SimStorage {
+    /// An empty disk. The seed decides which calls fail, where `faults` leave it to chance.
+    #[must_use]
+    pub fn new(seed: u64, faults: Faults) -> Self {
+        Self::holding(Disk::new(seed, faults))
+    }
+
+    fn holding(disk: Disk) -> Self {
+        Self { disk: Arc::new(Mutex::new(disk)) }
+    }
+
+    /// Cuts the power. Every later call on this disk fails.
+    pub fn crash(&self) {
+        acquire(&self.disk).crash();
+    }
+
+    /// Whether the power is still on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        acquire(&self.disk).is_on()
+    }
+
+    /// What a power cut leaves, as a new disk without faults, on which everything is durable and nothing locked: the cut
+    /// that happened, or, if the power is on, one at this moment. This disk is not changed, and each seed gives one of
+    /// the possible outcomes, always the same.
+    ///
+    /// Complexity: linear in the number of sectors that were ever written.
+    #[must_use]
+    pub fn after_crash(&self, seed: u64) -> Self {
+        self.after_crash_with(seed, Faults::default())
+    }
+
+    /// Like [`after_crash`](Self::after_crash), with faults for the new disk, whose generator the seed decides too.
+    #[must_use]
+    pub fn after_crash_with(&self, seed: u64, faults: Faults) -> Self {
+        Self::holding(acquire(&self.disk).survivor(seed, faults))
+    }
+
+    /// The faults in force.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        acquire(&self.disk).faults.clone()
+    }
+
+    /// Changes the faults from now on, for instance to make room on a full disk. Calls go on being counted from where
+    /// they were.
+    pub fn set_faults(&self, faults: Faults) {
+        acquire(&self.disk).faults = faults;
+    }
+
+    /// How often each kind of call was made so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        acquire(&self.disk).counts()
+    }
+
+    fn handle(&self, id: FileId, access: Access, name: &str) -> Arc<dyn StorageFile> {
+        Arc::new(SimFile { disk: Arc::clone(&self.disk), id, access, name: name.to_owned() })
+    }
+}
+
+impl Storage for SimStorage {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        check_name(name)?;
+        let id = acquire(&self.disk).create(name)?;
+        Ok(self.handle(id, Access::ReadWrite, name))
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
+        check_name(name)?;
+        let id = acquire(&self.disk).open(name)?;
+        Ok(self.handle(id, access, name))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        check_name(name)?;
+        acquire(&self.disk).remove(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        acquire(&self.disk).rename(from, to)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        acquire(&self.disk).list()
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        acquire(&self.disk).sync_dir()
+    }
+
+    fn lock(&self, name: &str) -> Result<Box<dyn StorageLock>, LockError> {
+        check_name(name)?;
+        let id = acquire(&self.disk).lock(name)?;
+        Ok(Box::new(SimLock { disk: Arc::clone(&self.disk), id }))
+    }
+}
+
+impl StorageLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        acquire(&self.disk).unlock(self.id);
+    }
+}
+
+impl SimFile {
+    fn writable(&self) -> io::Result<MutexGuard<'_, Disk>> {
+        match self.access {
+            Access::ReadWrite => Ok(acquire(&self.disk)),
+            Access::Read => {
+                let message = format!("the file '{}' was opened for reading only", self.name);
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+            }
+        }
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        acquire(&self.disk).close(self.id);
+    }
+}
+
+impl StorageFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        acquire(&self.disk).len(self.id)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut disk = self.writable()?;
+        check_range(0, len)?;
+        disk.set_len(self.id, &self.name, len)
+    }
+
+    fn read_at(&self, dst: &mut [u8], offset: u64) -> io::Result<usize> {
+        acquire(&self.disk).read(self.id, &self.name, dst, offset)
+    }
+
+    fn write_all_at(&self, src: &[u8], offset: u64) -> io::Result<()> {
+        let mut disk = self.writable()?;
+        check_range(offset, src.len() as u64)?;
+        if src.is_empty() {
+            return Ok(());
+        }
+        disk.write(self.id, &self.name, src, offset)
+    }
+
+    /// One call, like a plain write: it is counted once, fails once, and the power fails in it once.
+    fn write_all_vectored_at(&self, srcs: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let joined = match srcs {
+            [src] => Cow::Borrowed(&**src),
+            srcs => Cow::Owned(srcs.iter().flat_map(|src| src.iter().copied()).collect()),
+        };
+        self.write_all_at(&joined, offset)
+    }
+
+    fn preallocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let mut disk = self.writable()?;
+        let end = check_range(offset, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        disk.preallocate(self.id, &self.name, offset, end)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.writable()?.sync(Kind::DataSync, self.id, &self.name)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.writable()?.sync(Kind::FullSync, self.id, &self.name)
+    }
+}

@@ -162,6 +162,20 @@ fn a_cut_and_regrown_file_never_shows_what_was_cut_once_synced() {
 }
 
 #[test]
+fn data_beyond_a_lost_length_is_gone_for_good() {
+    let disk = disk();
+    let file = durable(&disk, "file", b"o");
+    file.write_all_at(b"abc", 0).unwrap();
+    let regrown = |left: &SimStorage| {
+        let before = read(left, "file").unwrap();
+        left.open("file", Access::ReadWrite).unwrap().set_len(3).unwrap();
+        (before, read(left, "file").unwrap())
+    };
+    let outcomes = [(&b"o"[..], b"o\0\0"), (b"a", b"a\0\0"), (b"o\0\0", b"o\0\0"), (b"abc", b"abc")];
+    check(&disk, regrown, &outcomes.map(|(before, after)| (before.to_vec(), after.to_vec())));
+}
+
+#[test]
 fn preallocated_length_is_durable_only_after_a_sync() {
     let disk = disk();
     let file = durable(&disk, "file", b"kept");

@@ -13,7 +13,7 @@ use core::fmt;
 
 use crate::error::StructureError;
 use crate::identity::{ChecksumMismatch, Epoch, LogId};
-use crate::layout::{self, BLOB_HEADER_BYTES, BLOB_POINTER_BYTES, Field};
+use crate::layout::{BLOB_HEADER_BYTES, BLOB_POINTER_BYTES};
 use crate::position::Lsn;
 use crate::prefix;
 
@@ -78,21 +78,26 @@ pub struct BlobPointer {
     pub payload_crc32: u32,
 }
 
+mod pointer {
+    use crate::layout::{BLOB_POINTER, Field, field};
+
+    pub(super) const HINT: Field = field(&BLOB_POINTER, "hint");
+    pub(super) const EPOCH: Field = field(&BLOB_POINTER, "epoch");
+    pub(super) const N: Field = field(&BLOB_POINTER, "n");
+    pub(super) const LEN: Field = field(&BLOB_POINTER, "len");
+    pub(super) const PAYLOAD_CRC32: Field = field(&BLOB_POINTER, "payload_crc32");
+}
+
 impl BlobPointer {
     /// The bytes of this pointer.
     #[must_use]
     pub fn encode(&self) -> [u8; BLOB_POINTER_BYTES] {
-        const HINT: Field = layout::field(&layout::BLOB_POINTER, "hint");
-        const EPOCH: Field = layout::field(&layout::BLOB_POINTER, "epoch");
-        const N: Field = layout::field(&layout::BLOB_POINTER, "n");
-        const LEN: Field = layout::field(&layout::BLOB_POINTER, "len");
-        const PAYLOAD_CRC32: Field = layout::field(&layout::BLOB_POINTER, "payload_crc32");
         let mut bytes = [0; BLOB_POINTER_BYTES];
-        HINT.put(&mut bytes, self.id.hint.get().to_le_bytes());
-        EPOCH.put(&mut bytes, self.id.epoch.get().to_le_bytes());
-        N.put(&mut bytes, self.id.n.to_le_bytes());
-        LEN.put(&mut bytes, self.len.to_le_bytes());
-        PAYLOAD_CRC32.put(&mut bytes, self.payload_crc32.to_le_bytes());
+        pointer::HINT.put(&mut bytes, self.id.hint.get().to_le_bytes());
+        pointer::EPOCH.put(&mut bytes, self.id.epoch.get().to_le_bytes());
+        pointer::N.put(&mut bytes, self.id.n.to_le_bytes());
+        pointer::LEN.put(&mut bytes, self.len.to_le_bytes());
+        pointer::PAYLOAD_CRC32.put(&mut bytes, self.payload_crc32.to_le_bytes());
         bytes
     }
 
@@ -102,11 +107,6 @@ impl BlobPointer {
     ///
     /// If `payload` has another length than a pointer. The message's checksum has told already whether it is whole.
     pub fn decode(payload: &[u8]) -> Result<Self, StructureError> {
-        const HINT: Field = layout::field(&layout::BLOB_POINTER, "hint");
-        const EPOCH: Field = layout::field(&layout::BLOB_POINTER, "epoch");
-        const N: Field = layout::field(&layout::BLOB_POINTER, "n");
-        const LEN: Field = layout::field(&layout::BLOB_POINTER, "len");
-        const PAYLOAD_CRC32: Field = layout::field(&layout::BLOB_POINTER, "payload_crc32");
         let (have, need) = (payload.len(), BLOB_POINTER_BYTES);
         if have < need {
             return Err(StructureError::Cut { have, need });
@@ -116,12 +116,12 @@ impl BlobPointer {
         }
         Ok(Self {
             id: BlobId {
-                hint: Lsn::new(HINT.u64_of(payload)),
-                epoch: Epoch::new(EPOCH.u32_of(payload)),
-                n: N.u32_of(payload),
+                hint: Lsn::new(pointer::HINT.u64_of(payload)),
+                epoch: Epoch::new(pointer::EPOCH.u32_of(payload)),
+                n: pointer::N.u32_of(payload),
             },
-            len: LEN.u64_of(payload),
-            payload_crc32: PAYLOAD_CRC32.u32_of(payload),
+            len: pointer::LEN.u64_of(payload),
+            payload_crc32: pointer::PAYLOAD_CRC32.u32_of(payload),
         })
     }
 }

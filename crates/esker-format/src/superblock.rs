@@ -5,8 +5,8 @@
 //!
 //! # Invariants
 //!
-//! - B1 (one copy survives): the two copies are never written without a sync between them, so at any moment at least one is
-//!   whole.
+//! - B1 (one copy survives): the two copies are never written without a sync between them, and the one that is written
+//!   first is never the only good one, so at any moment at least one is whole.
 //! - B2 (newest wins): of two whole copies, the one of the higher generation counts. Copies of one generation are equal.
 
 use thiserror::Error;
@@ -33,7 +33,7 @@ pub struct Superblock {
     pub log_id: LogId,
     /// The size of every segment of the log.
     pub segment_bytes: SegmentBytes,
-    /// Raised by one with each update.
+    /// Raised with each update: by one, or as [`SuperblockCopies::next_generation`] says.
     pub generation: u64,
     /// The latest opening for writing.
     pub epoch: Epoch,
@@ -133,6 +133,25 @@ pub struct SuperblockCopies {
     pub newest: Superblock,
     /// The two copies, in the order of the file.
     pub copies: [Result<Superblock, StructureError>; SUPERBLOCK_COPIES],
+}
+
+impl SuperblockCopies {
+    /// The generation for the first update after the copies were read: one or two higher than that of the newest copy, so
+    /// that [`Superblock::copy_offsets`] of the update begins with a copy that is unusable or older, if there is one (B1).
+    ///
+    /// # Panics
+    ///
+    /// If generations are used up. At one update per nanosecond that takes five centuries.
+    #[must_use]
+    pub fn next_generation(&self) -> u64 {
+        let next = |by| self.newest.generation.checked_add(by).expect("generations are not used up");
+        // The copies are numbered in the order of the file, and a generation's lowest bit is the number of the copy that is
+        // written first.
+        match self.copies.iter().position(|copy| *copy != Ok(self.newest)) {
+            Some(copy) if next(1) % 2 != copy as u64 => next(2),
+            Some(_) | None => next(1),
+        }
+    }
 }
 
 /// Why there is no superblock to go by.

@@ -10,17 +10,15 @@ use crate::position::Lsn;
 const LSN: Field = layout::field(&layout::MESSAGE_HEADER, "lsn");
 
 impl Scanner<'_> {
-    /// Goes on beyond a damage: finds the next place at which a valid message stands, moves there, and returns the place.
-    /// `None`, and nothing has changed, if there is none, or if the scanner has not met a damage.
+    /// Goes on beyond a damage: finds the next place beyond [`Scanner::next_lsn`] at which a valid message stands, moves
+    /// there, and returns the place. `None`, and nothing has changed, if there is none.
     ///
     /// Message boundaries beyond a damage are not known, so a message is looked for at every byte. A payload that holds what
     /// would be a valid message at just that place is taken for one: what is found beyond a damage is evidence, not proof.
+    /// Without a damage to go beyond, the next message is skipped and the same holds for what is found instead.
     ///
     /// Linear in the bytes at hand, whatever they hold (N3), also over all calls together if they are repeated to the end.
     pub fn resync(&mut self) -> Option<Lsn> {
-        if !self.is_damaged {
-            return None;
-        }
         let at = self.search(self.at + 1)?;
         self.at = at;
         self.is_damaged = false;

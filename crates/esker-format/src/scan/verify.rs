@@ -93,7 +93,55 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::identity::LogId;
+    use crate::identity::{Epoch, LogId};
+    use crate::message::{MessageHeader, MessageKind};
+    use crate::position::{Lsn, SegmentBytes};
+    use crate::scan::ScanContext;
+
+    /// What a walk to the end, beyond every damage, has summed in vain.
+    fn wasted(bytes: &[u8], context: ScanContext) -> usize {
+        let mut scanner = Scanner::new(bytes, Lsn::ZERO, context);
+        loop {
+            let met = scanner.by_ref().last();
+            if met.is_none() && scanner.resync().is_none() {
+                return scanner.effort.wasted;
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_lengths_cost_no_more_than_linear_effort() {
+        let seed = LogId::from_bytes([7; 16]).checksum_seed();
+        let context = ScanContext::new(seed, SegmentBytes::new(1 << 22).unwrap());
+        let mut bytes = vec![1; 1 << 22];
+        let put = |bytes: &mut [u8], at: usize, len: usize| {
+            let kind_len = (1 << 24) | len as u32;
+            bytes[at + 4..at + 8].copy_from_slice(&kind_len.to_le_bytes());
+            bytes[at + 8..at + 16].copy_from_slice(&(at as u64).to_le_bytes());
+            bytes[at + 16..at + 20].fill(0);
+        };
+        // Headers as dense as they can be, each claiming everything up to the end: half a terabyte, summed one by one.
+        for at in (64..bytes.len() - 24).step_by(16) {
+            let len = bytes.len() - at - 24;
+            put(&mut bytes, at, len);
+        }
+        let bound = bytes.len() * 3;
+        assert!(wasted(&bytes, context) < bound);
+        // The same with a valid message before each, so that every one of them is met as a damage of its own.
+        for at in (64..bytes.len() - 60).step_by(48) {
+            let header = MessageHeader {
+                kind: MessageKind::Inline,
+                len: 0,
+                lsn: Lsn::new(at as u64),
+                mark: Lsn::ZERO,
+                epoch: Epoch::ZERO,
+            };
+            header.seal(&mut bytes[at..at + 24], seed);
+            let len = bytes.len() - at - 48;
+            put(&mut bytes, at + 24, len);
+        }
+        assert!(wasted(&bytes, context) < bound);
+    }
 
     proptest! {
         #[test]

@@ -91,7 +91,7 @@ impl Options {
             format!("the tip {} cannot begin a message: it is {at} bytes into its segment", self.tip),
         );
         check(
-            self.tip_segment.get() % u64::from(self.segment_bytes.get()) == 0,
+            self.tip_segment.get().is_multiple_of(u64::from(self.segment_bytes.get())),
             format!("the tip's segment begins at {}, not at a multiple of the segment size", self.tip_segment.get()),
         );
         if faults.is_empty() { Ok(()) } else { Err(OptionsError { faults }) }

@@ -1,7 +1,5 @@
 //! A reservation: a claimed range, filled in place, then completed or aborted.
 
-use std::mem;
-
 use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageHeader, MessageKind};
 
 use crate::{IoBufs, slot::Claim, sync::Ordering};
@@ -74,7 +72,7 @@ impl<'a> Reservation<'a> {
             message[MESSAGE_HEADER_BYTES..].fill(0);
         }
         MessageHeader { kind, len, lsn, mark, epoch: engine.options.epoch }.seal(message, engine.seed);
-        if slot.leave(mem::replace(&mut claim, Claim { range: 0..0, lsn })) {
+        if slot.leave(claim) {
             engine.write_ready(self.index);
         }
     }

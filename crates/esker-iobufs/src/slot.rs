@@ -111,7 +111,6 @@ impl Slot {
     /// The bytes of a claim, to fill.
     #[inline]
     #[expect(unsafe_code, reason = "the claim is the proof that the memory module asks for")]
-    #[expect(clippy::mut_from_ref, reason = "the exclusive borrow of the claim stands for its range")]
     pub(crate) fn bytes_of<'a>(&'a self, claim: &'a mut Claim) -> &'a mut [u8] {
         // SAFETY: I2 (exclusive ranges): the swap in `claim` moved the offset over exactly this range, offsets only grow
         // within a life, and the life lasts until this writer has left; so no other claim, nor the pad (which begins at
@@ -121,11 +120,10 @@ impl Slot {
         unsafe { self.memory.range_mut(claim.range.clone()) }
     }
 
-    /// Ends a writer's stay. Returns whether the buffer became ready by it, in which case the caller must have it written.
+    /// Ends a writer's stay, and with it the claim. Returns whether the buffer became ready by it, in which case the caller must have it written.
     #[inline]
     #[must_use]
-    pub(crate) fn leave(&self, claim: Claim) -> bool {
-        drop(claim);
+    pub(crate) fn leave(&self, _claim: Claim) -> bool {
         // ORDERING: Relaxed: a counter; whoever reads it does so after P2.
         self.line.messages.fetch_add(1, Ordering::Relaxed);
         // ORDERING: AcqRel. Release publishes the bytes this writer filled; pairs with the Acquire of the last leave and of

@@ -217,7 +217,12 @@ fn a_full_ring_waits_for_the_open_reservation_and_goes_on() {
     let bench = Bench::new(256, 2, 4096, 0);
     let held = bench.engine.reserve(MessageKind::Inline, 1).unwrap();
     thread::scope(|scope| {
-        let writer = scope.spawn(|| (0..20).map(|_| bench.append(&[1; 100])).last().unwrap());
+        let writer = scope.spawn(|| {
+            for _ in 1..20 {
+                bench.append(&[1; 100]);
+            }
+            bench.append(&[1; 100])
+        });
         // The writer fills the rest of both buffers and waits: the first is not written while `held` is open.
         while bench.engine.stats().full_waits == 0 {
             thread::yield_now();

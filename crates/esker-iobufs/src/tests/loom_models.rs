@@ -11,7 +11,8 @@ use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind};
 use super::support::Bench;
 use crate::{
     EngineError, Found,
-    sync::{AtomicBool, Ordering, model, thread},
+    memory::BufferMemory,
+    sync::{model, thread},
 };
 
 const HEADER: u64 = MESSAGE_HEADER_BYTES as u64;
@@ -104,25 +105,29 @@ fn loom_a_reader_sees_only_whole_messages() {
     });
 }
 
-/// Whoever sees the watermark also sees what the sync did. Breaks without P3.
+/// Whoever sees the watermark also sees what happened before the sync that moved it. Breaks without P3.
 #[test]
+#[expect(unsafe_code, reason = "only plain memory tells whether the watermark ordered its reader after its writer")]
 fn loom_stable_is_seen_only_after_the_sync() {
     model(|| {
         let bench = bench();
-        let told = Arc::new(AtomicBool::new(false));
+        let told = Arc::new(BufferMemory::new(8));
         let lsn = bench.append(&[1; 8]);
         let writer = {
             let (bench, told) = (bench.clone(), told.clone());
             thread::spawn(move || {
                 // Stands for what a caller does before it asks for durability.
-                told.store(true, Ordering::Relaxed);
+                // SAFETY: I2 (exclusive ranges): nobody else touches the memory before it sees the watermark [P3].
+                unsafe { told.range_mut(0..8) }.fill(1);
                 bench.engine.make_stable(lsn).unwrap();
             })
         };
-        if bench.engine.stable() > lsn {
-            assert!(told.load(Ordering::Relaxed));
-            assert_eq!(payloads(&bench, &bench.file.synced(), bench.engine.stable()), [[1; 8]]);
+        while bench.engine.stable() <= lsn {
+            thread::yield_now();
         }
+        // SAFETY: I3 (writers first): the only write came before the watermark that was just seen [P3].
+        assert_eq!(unsafe { told.range(0..8) }, [1; 8]);
+        assert_eq!(payloads(&bench, &bench.file.synced(), bench.engine.stable()), [[1; 8]]);
         writer.join().unwrap();
     });
 }
@@ -244,7 +249,10 @@ fn loom_a_full_ring_wakes_whoever_waits_for_room() {
         let filler = {
             let bench = bench.clone();
             // The second fills the second buffer, the third needs the first again.
-            thread::spawn(move || (0..2).map(|_| bench.append(&[2; 120])).last().unwrap())
+            thread::spawn(move || {
+                bench.append(&[2; 120]);
+                bench.append(&[2; 120])
+            })
         };
         held.complete();
         let last = filler.join().unwrap();

@@ -1,0 +1,139 @@
+//! The superblock file: the log's identity, its truncation floor, its epoch and its durable mark, twice.
+//!
+//! Both copies always say the same once an update has returned: first the one, synced, then the other, synced. So a crash
+//! tears at most one, and later damage to one loses nothing.
+
+use std::{io, sync::Arc};
+
+use esker_format::{
+    SUPERBLOCK_BYTES, SUPERBLOCK_COPIES, StructureError, Superblock, SuperblockCopies, SuperblockError,
+};
+use esker_storage::{Access, Storage, StorageFile};
+
+use crate::{
+    Error,
+    error::{Corruption, CorruptionKind},
+    names::{SUPERBLOCK, SUPERBLOCK_NEW},
+};
+
+/// What the superblock file says.
+#[derive(Debug)]
+pub(crate) struct LoadedControl {
+    pub(crate) superblock: Superblock,
+    /// A copy that cannot be read while the other can, or that lags behind it.
+    pub(crate) damaged: Option<Corruption>,
+}
+
+/// Reads the superblock.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] if there is none; [`Error::Corrupt`] if neither copy can be read; [`Error::NewerFormat`].
+pub(crate) fn load(storage: &dyn Storage) -> Result<LoadedControl, Error> {
+    let file = match storage.open(SUPERBLOCK, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::NotFound),
+        Err(error) => return Err(Error::io("open", SUPERBLOCK, error)),
+    };
+    let mut bytes = vec![0; SUPERBLOCK_COPIES * SUPERBLOCK_BYTES];
+    let read = file.read_at(&mut bytes, 0).map_err(|error| Error::io_at("read", SUPERBLOCK, 0, error))?;
+    match Superblock::newest(&bytes[..read]) {
+        Ok(SuperblockCopies { newest, copies }) => {
+            // A program of a later version has begun to write here, and must finish.
+            copies.iter().try_for_each(newer_version)?;
+            let damage = copies.iter().position(Result::is_err);
+            let damaged = damage.map(|copy| corrupt(copy, copies[copy].expect_err("found above").to_string()));
+            Ok(LoadedControl { superblock: newest, damaged })
+        }
+        Err(SuperblockError::BothDamaged { first, second }) => {
+            newer_version(&Err(first))?;
+            newer_version(&Err(second))?;
+            Err(corrupt(0, format!("{first}; the other copy: {second}")).into())
+        }
+        Err(error) => Err(corrupt(0, error.to_string()).into()),
+    }
+}
+
+fn newer_version(copy: &Result<Superblock, StructureError>) -> Result<(), Error> {
+    match copy {
+        Err(StructureError::Version { found, supported }) if found > supported => {
+            Err(Error::NewerFormat { found: *found, supported: *supported })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn corrupt(copy: usize, reason: String) -> Corruption {
+    let kind = CorruptionKind::Superblock { copy: copy as u8, reason };
+    Corruption { file: SUPERBLOCK.to_owned(), lsn: None, offset: (copy * SUPERBLOCK_BYTES) as u64, kind }
+}
+
+/// Puts the superblock of a new log in place, in one step: until the directory entry is durable there is no log.
+pub(crate) fn create(storage: &dyn Storage, superblock: &Superblock) -> Result<(), Error> {
+    match storage.remove(SUPERBLOCK_NEW) {
+        Ok(()) => (),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+        Err(error) => return Err(Error::io("remove", SUPERBLOCK_NEW, error)),
+    }
+    let file = storage.create(SUPERBLOCK_NEW).map_err(|error| Error::io("create", SUPERBLOCK_NEW, error))?;
+    let encoded = superblock.encode();
+    for offset in superblock.copy_offsets() {
+        let offset = offset.get();
+        file.write_all_at(&encoded, offset).map_err(|error| Error::io_at("write", SUPERBLOCK_NEW, offset, error))?;
+    }
+    file.sync_all().map_err(|error| Error::io("sync", SUPERBLOCK_NEW, error))?;
+    storage.rename(SUPERBLOCK_NEW, SUPERBLOCK).map_err(|error| Error::io("rename", SUPERBLOCK_NEW, error))?;
+    crate::sync_dir(storage)
+}
+
+/// The superblock of a log that is open for writing.
+#[derive(Debug)]
+pub(crate) struct Control {
+    file: Arc<dyn StorageFile>,
+    current: Superblock,
+    /// After a failed update nothing is known about either copy, so that nothing may be built on a later success.
+    failed: Option<Error>,
+}
+
+impl Control {
+    pub(crate) fn open(storage: &dyn Storage, current: Superblock) -> Result<Self, Error> {
+        let file = storage.open(SUPERBLOCK, Access::ReadWrite).map_err(|error| Error::io("open", SUPERBLOCK, error))?;
+        Ok(Self { file, current, failed: None })
+    }
+
+    /// Changes the superblock, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; from then on every update fails with the same error.
+    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Superblock)) -> Result<(), Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let mut next = self.current;
+        change(&mut next);
+        next.generation += 1;
+        match self.write(&next) {
+            Ok(()) => {
+                self.current = next;
+                Ok(())
+            }
+            Err(error) => {
+                self.failed = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    fn write(&self, next: &Superblock) -> Result<(), Error> {
+        let encoded = next.encode();
+        for offset in next.copy_offsets() {
+            let offset = offset.get();
+            self.file
+                .write_all_at(&encoded, offset)
+                .map_err(|error| Error::io_at("write", SUPERBLOCK, offset, error))?;
+            self.file.sync_data().map_err(|error| Error::io_at("sync", SUPERBLOCK, offset, error))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,615 @@
+//! The log that is open for writing.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    io, mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use esker_format::{BLOB_POINTER_BYTES, BlobId, Epoch, LogId, Lsn, MessageKind, SegmentBytes, SegmentId, Superblock};
+use esker_iobufs::{EngineError, Found, IoBufs, Reservation};
+use esker_segments::{Accountant, RecoveredLog};
+use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock, is_out_of_space};
+
+use crate::{
+    Error, Iter, Options, Record, RecoveryReport, Stats,
+    blob::{self, Blobs},
+    control::{self, Control},
+    flusher::Flusher,
+    iter::{Locate, Origin},
+    names::{LOCK, LOG},
+    read::{read_written, walk_pointers},
+    record::whole_message,
+    recovery::{self, Recovered, RecoveryNote},
+    segments::Segments,
+    walk::{Placement, Rules},
+};
+
+/// A crash-safe log that many threads append to at once.
+///
+/// All methods take `&self`: share it by reference or in an [`Arc`]. Dropping the log closes it as
+/// [`close`](Log::close) does, but says nothing of errors; so it may block on the disk.
+#[derive(Debug)]
+pub struct Log {
+    shared: Arc<Shared>,
+    report: RecoveryReport,
+    flusher: Option<Flusher>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    storage: Arc<dyn Storage>,
+    log_id: LogId,
+    segment_bytes: SegmentBytes,
+    engine: Arc<IoBufs>,
+    bytes: LiveBytes,
+    control: Mutex<Control>,
+    blobs: Blobs,
+    /// Blobs that were there when the log was opened: without any, truncation need not look for pointers.
+    old_blobs: bool,
+    _lock: Box<dyn StorageLock>,
+}
+
+/// What truncation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Truncation {
+    /// Where the log begins now.
+    pub floor: Lsn,
+    /// How many segments were freed by it.
+    pub segments_freed: u32,
+    /// How many blobs were removed by it.
+    pub blobs_removed: u32,
+}
+
+impl Log {
+    /// Opens the log in `storage` for writing: takes the lock, finds out what is there, and makes that stable. Where there
+    /// is no log, one is created if the options say so.
+    ///
+    /// Costs the segment table and the tail beyond the last durable mark, not the log, and a few syncs.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidOptions`] with all faults.
+    /// - [`Error::NotEsker`], [`Error::NotFound`], [`Error::NewerFormat`]: nothing was touched.
+    /// - [`Error::Locked`] if the log is open for writing elsewhere.
+    /// - [`Error::Corrupt`] if something that had been durable cannot be read. Nothing was changed;
+    ///   [`LogReader`](crate::LogReader) reads what is left.
+    /// - [`Error::Io`].
+    pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Self, Error> {
+        let segment_bytes = options.validate()?;
+        if !has_superblock(storage.as_ref())? {
+            if let Some(reason) = recovery::why_not_creatable(storage.as_ref())? {
+                return Err(Error::NotEsker { reason });
+            }
+            if !options.create {
+                return Err(Error::NotFound);
+            }
+        }
+        let lock = storage.lock(LOCK).map_err(|error| match error {
+            LockError::Io(error) => Error::io("lock", LOCK, error),
+            _ => Error::Locked,
+        })?;
+        let created = !has_superblock(storage.as_ref())?;
+        if created {
+            create(storage.as_ref(), segment_bytes, options.log_id)?;
+        }
+        let mut recovered = recovery::recover(storage.as_ref())?;
+        if let Some(damage) = recovered.report.damage {
+            return Err(damage.into());
+        }
+        recovered.report.created = created;
+        Self::start(storage, lock, &options, recovered)
+    }
+
+    fn start(
+        storage: Arc<dyn Storage>,
+        lock: Box<dyn StorageLock>,
+        options: &Options,
+        recovered: Recovered,
+    ) -> Result<Self, Error> {
+        let Recovered { superblock, table, slots, floor, tip, epoch, tail_blobs, mut report } = recovered;
+        let Superblock { log_id, segment_bytes, .. } = superblock;
+        let epoch = epoch.next().ok_or_else(|| Error::InvalidOptions {
+            faults: vec!["the log has been opened 2^32 - 1 times, which is all that its format can count".to_owned()],
+        })?;
+        let file = storage.open(LOG, Access::ReadWrite).map_err(|error| Error::io("open", LOG, error))?;
+        // What recovery has read may have been in a cache only.
+        file.sync_data().map_err(|error| Error::io("sync", LOG, error))?;
+        complete_last_slot(file.as_ref(), slots, segment_bytes)?;
+        let mut control = Control::open(storage.as_ref(), superblock)?;
+        control.update(|superblock| {
+            superblock.epoch = epoch;
+            superblock.epoch_start = tip;
+            superblock.floor = floor;
+            superblock.mark = tip;
+            superblock.clean = false;
+        })?;
+        let old_blobs = collect_tail_orphans(storage.as_ref(), &mut report, &tail_blobs)?;
+        let claims = table.segments.iter().map(|(&base, &(segment, _))| (segment, base));
+        let recovered = RecoveredLog { segment_bytes, slot_count: slots, floor, tip, holes: &[] };
+        let accountant = Accountant::recover(recovered, claims)
+            .expect("recovery has checked that every segment from the floor to the tip is there, once")
+            .with_slots_max(options.segments_max.unwrap_or(u32::MAX));
+        let tip_segment = table.locate(tip.segment_base(segment_bytes)).unwrap_or_default();
+        let segments = Arc::new(Segments::new(file.clone(), accountant, floor));
+        let engine = Arc::new(
+            IoBufs::start(
+                file.clone(),
+                segments.clone(),
+                esker_iobufs::Options {
+                    buffer_bytes: options.buffer_bytes,
+                    buffers: options.buffers,
+                    segment_bytes,
+                    log_id,
+                    epoch,
+                    tip,
+                    tip_segment,
+                },
+            )
+            .map_err(|error| Error::InvalidOptions { faults: error.faults })?,
+        );
+        let shared = Arc::new(Shared {
+            blobs: Blobs::new(storage.clone(), log_id, epoch),
+            storage,
+            log_id,
+            segment_bytes,
+            engine,
+            bytes: LiveBytes { file, segments },
+            control: Mutex::new(control),
+            old_blobs,
+            _lock: lock,
+        });
+        let flusher =
+            options.flush_interval.map(|interval| Flusher::start(shared.engine.clone(), interval)).transpose()?;
+        Ok(Self { shared, report, flusher, closed: false })
+    }
+
+    /// What was found when the log was opened.
+    #[must_use]
+    pub fn report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Appends a record and returns its LSN. It is in memory then, and readable; [`make_stable`](Log::make_stable) makes
+    /// it durable.
+    ///
+    /// A payload longer than [`inline_bytes_max`](Log::inline_bytes_max) goes to a file of its own, which is durable when
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`], [`Error::Poisoned`], [`Error::Io`]. The record is not in the log then.
+    #[inline]
+    pub fn append(&self, payload: &[u8]) -> Result<Lsn, Error> {
+        let engine = &self.shared.engine;
+        match u32::try_from(payload.len()) {
+            Ok(len) if len <= engine.payload_bytes_max() => {
+                let mut reservation = engine.reserve(MessageKind::Inline, len)?;
+                reservation.payload_mut().copy_from_slice(payload);
+                Ok(reservation.complete())
+            }
+            _ => self.append_blob(payload),
+        }
+    }
+
+    #[cold]
+    fn append_blob(&self, payload: &[u8]) -> Result<Lsn, Error> {
+        let Shared { engine, blobs, .. } = &*self.shared;
+        let pointer = blobs.write(engine.reserved(), payload)?;
+        let mut reservation = match engine.reserve(MessageKind::BlobPointer, BLOB_POINTER_BYTES as u32) {
+            Ok(reservation) => reservation,
+            Err(error) => {
+                blobs.give_up(pointer.id);
+                return Err(error.into());
+            }
+        };
+        reservation.payload_mut().copy_from_slice(&pointer.encode());
+        let lsn = reservation.complete();
+        blobs.settle(pointer.id);
+        Ok(lsn)
+    }
+
+    /// Appends a record and waits until it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Log::append) and [`make_stable`](Log::make_stable). After an error the record may be in the log or
+    /// not, but it was not acknowledged.
+    pub fn append_durable(&self, payload: &[u8]) -> Result<Lsn, Error> {
+        let lsn = self.append(payload)?;
+        self.make_stable(lsn)?;
+        Ok(lsn)
+    }
+
+    /// Reserves room for a record of `len` bytes at an LSN that is known at once, to be filled in place and then completed
+    /// or aborted. Dropping the reservation aborts it.
+    ///
+    /// Nothing at or beyond its LSN becomes durable while it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] above [`inline_bytes_max`](Log::inline_bytes_max); [`Error::NoSpace`], [`Error::Poisoned`],
+    /// [`Error::Io`].
+    #[inline]
+    pub fn reserve(&self, len: u32) -> Result<Reservation<'_>, Error> {
+        Ok(self.shared.engine.reserve(MessageKind::Inline, len)?)
+    }
+
+    /// The longest payload that is stored in the log itself, in bytes.
+    #[must_use]
+    pub fn inline_bytes_max(&self) -> u32 {
+        self.shared.engine.payload_bytes_max()
+    }
+
+    /// Waits until the record at `lsn` is durable, and returns up to where the log is. One sync serves all who wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeverReserved`] if there is no such record; [`Error::NoSpace`] (the record is kept, and a later call
+    /// tries again); [`Error::Poisoned`].
+    pub fn make_stable(&self, lsn: Lsn) -> Result<Lsn, Error> {
+        Ok(self.shared.engine.make_stable(lsn)?)
+    }
+
+    /// Makes everything durable that was appended before, and returns up to where the log is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`], [`Error::Poisoned`].
+    pub fn flush(&self) -> Result<Lsn, Error> {
+        Ok(self.shared.engine.flush()?)
+    }
+
+    /// Everything below this LSN is durable.
+    #[must_use]
+    pub fn stable_lsn(&self) -> Lsn {
+        self.shared.engine.stable()
+    }
+
+    /// The end of what was appended or reserved.
+    #[must_use]
+    pub fn end_lsn(&self) -> Lsn {
+        self.shared.engine.reserved()
+    }
+
+    /// Where the log begins: records below were truncated.
+    #[must_use]
+    pub fn floor(&self) -> Lsn {
+        self.shared.bytes.segments.floor()
+    }
+
+    /// The log's identity.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.shared.log_id
+    }
+
+    /// The size of the log's segments.
+    #[must_use]
+    pub fn segment_bytes(&self) -> SegmentBytes {
+        self.shared.segment_bytes
+    }
+
+    /// Counters since the log was opened, and the state of its segments.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats { engine: self.shared.engine.stats(), segments: self.shared.bytes.segments.stats() }
+    }
+
+    /// Reads the record at `lsn`, whether it is on disk yet or not. Never syncs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`], [`Error::NotARecord`], [`Error::NeverReserved`], [`Error::Corrupt`], [`Error::Io`].
+    pub fn read(&self, lsn: Lsn) -> Result<Record, Error> {
+        let shared = &*self.shared;
+        let floor = self.floor();
+        if lsn < floor {
+            return Err(Error::Truncated { lsn, floor });
+        }
+        let in_memory = shared.engine.read(lsn, |bytes| {
+            let message = whole_message(bytes, lsn, shared.log_id, shared.segment_bytes)?;
+            Some((message.header.kind, message.payload.to_vec()))
+        })?;
+        match in_memory {
+            Found::InMemory(Some((MessageKind::Inline, payload))) => Ok(Record::new(lsn, payload)),
+            Found::InMemory(Some((MessageKind::BlobPointer, payload))) => {
+                Record::of_pointer(lsn, &payload, shared.storage.as_ref(), shared.log_id)
+            }
+            Found::InMemory(_) => Err(Error::NotARecord { lsn }),
+            Found::Written => read_written(&self.origin(), lsn),
+        }
+    }
+
+    /// Iterates over the records from `lsn` on, up to where the log ends now. What is not in the file yet is written
+    /// there first, without a sync.
+    ///
+    /// `lsn` need not be the beginning of a record; below [`floor`](Log::floor) iteration begins there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`], [`Error::Poisoned`] or [`Error::Io`] if what is in memory could not be written.
+    pub fn iter_from(&self, lsn: Lsn) -> Result<Iter, Error> {
+        let end = match self.shared.engine.write_out() {
+            Ok(end) => end,
+            // Reading goes on after the log has stopped: as far as it was written.
+            Err(EngineError::Poisoned(_)) => self.shared.engine.written(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Iter::new(self.origin(), lsn.max(self.floor()), end))
+    }
+
+    fn origin(&self) -> Origin {
+        let shared = &self.shared;
+        Origin {
+            placement: Arc::new(shared.bytes.clone()),
+            storage: shared.storage.clone(),
+            log_id: shared.log_id,
+            rules: Rules { seed: shared.log_id.checksum_seed(), segment_bytes: shared.segment_bytes },
+            durable_to: shared.engine.stable(),
+        }
+    }
+
+    /// Gives up every record below `lsn`: durably, before this returns. Segments that lie wholly below are used again once
+    /// nobody can be reading them, and blobs that only they point at are removed.
+    ///
+    /// Makes everything below `lsn` durable first, since what was never written cannot be given up. An LSN below the
+    /// present floor changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeverReserved`] beyond the end of the log; [`Error::NoSpace`], [`Error::Poisoned`], [`Error::Io`]. Where
+    /// the floor could not be recorded, nothing is freed.
+    pub fn truncate_before(&self, lsn: Lsn) -> Result<Truncation, Error> {
+        let shared = &*self.shared;
+        if let Some(last) = lsn.get().checked_sub(1) {
+            shared.engine.make_stable(Lsn::new(last))?;
+        }
+        // Held throughout, so that truncations come one after the other.
+        let mut control = shared.control();
+        let before = self.floor();
+        if lsn <= before {
+            return Ok(Truncation { floor: before, segments_freed: 0, blobs_removed: 0 });
+        }
+        let dead_blobs = self.blobs_below(lsn)?;
+        // Without its gates a slot would be written again before the disk knows that nobody needs it: the crash tests must
+        // notice that.
+        if !cfg!(esker_sabotage = "reuse_gate") {
+            let stable = shared.engine.stable();
+            control.update(|superblock| {
+                superblock.floor = lsn;
+                superblock.mark = superblock.mark.max(stable);
+            })?;
+        }
+        let tickets = shared.bytes.segments.truncate(lsn);
+        let segments_freed = tickets.len() as u32;
+        if !tickets.is_empty() {
+            let segments = shared.bytes.segments.clone();
+            // Whoever looked up a place before the segments left the table is pinned now.
+            let guard = crossbeam_epoch::pin();
+            guard.defer(move || segments.release(tickets));
+            guard.flush();
+        }
+        let mut blobs_removed = 0;
+        for id in dead_blobs {
+            blobs_removed += u32::from(blob::remove(shared.storage.as_ref(), id)?);
+        }
+        Ok(Truncation { floor: lsn, segments_freed, blobs_removed })
+    }
+
+    /// The blobs that records below `lsn` point at.
+    fn blobs_below(&self, lsn: Lsn) -> Result<Vec<BlobId>, Error> {
+        let shared = &*self.shared;
+        if !shared.old_blobs && shared.blobs.begun() == 0 {
+            return Ok(Vec::new());
+        }
+        let origin = self.origin();
+        let mut found = Vec::new();
+        let from = self.floor();
+        for base in origin.placement.bases_from(from).into_iter().take_while(|&base| base < lsn) {
+            walk_pointers(&origin, base, lsn, &mut |at, pointer| {
+                if at >= from && at < lsn {
+                    found.push(pointer.id);
+                }
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Removes every blob that no record points at: left by crashes, or by truncations that were interrupted. Reads the
+    /// whole log if there are any blobs. Returns how many were removed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the log cannot be read, since the pointer may be there; [`Error::Io`], and what
+    /// [`iter_from`](Log::iter_from) returns.
+    pub fn collect_blobs(&self) -> Result<u32, Error> {
+        let shared = &*self.shared;
+        // Listed first: a blob that is written meanwhile is not among them.
+        let candidates = blob::list(shared.storage.as_ref())?;
+        if candidates.is_empty() {
+            return Ok(0);
+        }
+        let end = shared.engine.write_out()?;
+        let origin = self.origin();
+        let mut live = BTreeSet::new();
+        let floor = self.floor();
+        for base in origin.placement.bases_from(floor).into_iter().take_while(|&base| base < end) {
+            walk_pointers(&origin, base, end, &mut |at, pointer| {
+                if at >= floor {
+                    live.insert(pointer.id);
+                }
+            })?;
+        }
+        let mut removed = 0;
+        for id in candidates {
+            if !live.contains(&id) && !shared.blobs.is_pending(id) {
+                removed += u32::from(blob::remove(shared.storage.as_ref(), id)?);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Makes everything durable, leaves a mark in the log and in the superblock that says so, and releases the lock.
+    /// Returns the end of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`], [`Error::Poisoned`], [`Error::Io`]. The log is closed all the same, as if by a crash: what was
+    /// acknowledged is durable.
+    pub fn close(mut self) -> Result<Lsn, Error> {
+        self.shut()
+    }
+
+    fn shut(&mut self) -> Result<Lsn, Error> {
+        if mem::replace(&mut self.closed, true) {
+            return Ok(self.stable_lsn());
+        }
+        drop(self.flusher.take());
+        let engine = &self.shared.engine;
+        let flushed = engine.flush()?;
+        let appended = flushed > self.report.end;
+        let marked_before = self.report.clean || self.report.created;
+        let end = if appended || !marked_before { self.leave_mark(flushed)? } else { flushed };
+        self.shared.control().update(|superblock| {
+            superblock.mark = end;
+            superblock.clean = true;
+        })?;
+        Ok(end)
+    }
+
+    /// Appends a mark: its own header says that everything before it is durable, which is so by now. Where there is no
+    /// room for one, the superblock's has to do.
+    fn leave_mark(&self, flushed: Lsn) -> Result<Lsn, Error> {
+        let engine = &self.shared.engine;
+        match engine.reserve(MessageKind::Mark, 0) {
+            Ok(mark) => Ok(engine.make_stable(mark.complete())?),
+            Err(EngineError::NoSpace { .. }) => Ok(flushed),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // A destructor has nobody to tell; `close` is for those who want to know.
+        drop(self.shut());
+    }
+}
+
+impl Shared {
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bytes of a log that is being written: places change when segments are freed and used again, so that every read
+/// pins the epoch before it looks one up.
+#[derive(Clone, Debug)]
+struct LiveBytes {
+    file: Arc<dyn StorageFile>,
+    segments: Arc<Segments>,
+}
+
+impl Placement for LiveBytes {
+    fn read(&self, lsn: Lsn, dst: &mut [u8]) -> Result<Option<usize>, Error> {
+        let _pinned = crossbeam_epoch::pin();
+        let Some(offset) = self.segments.locate(lsn) else { return Ok(None) };
+        let read = self.file.read_at(dst, offset.get());
+        read.map(Some).map_err(|error| Error::io_at("read", LOG, offset.get(), error))
+    }
+}
+
+impl Locate for LiveBytes {
+    fn offset_of(&self, lsn: Lsn) -> u64 {
+        self.segments.locate(lsn).unwrap_or_default().get()
+    }
+
+    fn floor(&self) -> Result<Lsn, Error> {
+        Ok(self.segments.floor())
+    }
+
+    fn bases_from(&self, lsn: Lsn) -> VecDeque<Lsn> {
+        self.segments.bases_from(lsn)
+    }
+}
+
+fn has_superblock(storage: &dyn Storage) -> Result<bool, Error> {
+    match storage.open(crate::names::SUPERBLOCK, Access::Read) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("open", crate::names::SUPERBLOCK, error)),
+    }
+}
+
+/// Creates a log. Until the superblock has its name, durably, there is none.
+fn create(storage: &dyn Storage, segment_bytes: SegmentBytes, log_id: Option<LogId>) -> Result<(), Error> {
+    let log_id = match log_id {
+        Some(log_id) => log_id,
+        None => {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes)
+                .map_err(|error| Error::io("draw an identity for", LOG, io::Error::other(error.to_string())))?;
+            LogId::from_bytes(bytes)
+        }
+    };
+    let file = match storage.create(LOG) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            storage.open(LOG, Access::ReadWrite).map_err(|error| Error::io("open", LOG, error))?
+        }
+        Err(error) => return Err(Error::io("create", LOG, error)),
+    };
+    file.sync_all().map_err(|error| Error::io("sync", LOG, error))?;
+    crate::sync_dir(storage)?;
+    let superblock = Superblock {
+        log_id,
+        segment_bytes,
+        generation: 0,
+        epoch: Epoch::ZERO,
+        epoch_start: Lsn::ZERO,
+        floor: Lsn::ZERO,
+        mark: Lsn::ZERO,
+        clean: true,
+    };
+    control::create(storage, &superblock)
+}
+
+/// Extends the file to whole slots: a crash may have undone a part of its last extension.
+fn complete_last_slot(file: &dyn StorageFile, slots: u32, segment_bytes: SegmentBytes) -> Result<(), Error> {
+    let have = file.len().map_err(|error| Error::io("measure", LOG, error))?;
+    let want = SegmentId::new(slots).offset(segment_bytes).get();
+    if have >= want {
+        return Ok(());
+    }
+    match file.preallocate(have, want - have) {
+        // Whoever writes there will be told.
+        Err(error) if is_out_of_space(&error) => Ok(()),
+        outcome => outcome.map_err(|error| Error::io_at("extend", LOG, have, error)),
+    }
+}
+
+/// Removes the blobs that were written after the last durable mark and whose record did not survive. Returns whether any
+/// others are there.
+fn collect_tail_orphans(
+    storage: &dyn Storage,
+    report: &mut RecoveryReport,
+    tail_blobs: &BTreeSet<BlobId>,
+) -> Result<bool, Error> {
+    let mut removed = 0;
+    let mut left = false;
+    for id in blob::list(storage)? {
+        // A record lies at or beyond its blob's hint, so that all records of such a blob were read just now.
+        if id.hint >= report.mark && !tail_blobs.contains(&id) {
+            removed += u32::from(blob::remove(storage, id)?);
+        } else {
+            left = true;
+        }
+    }
+    if removed > 0 {
+        report.notes.push(RecoveryNote::BlobsRemoved { blobs: removed });
+    }
+    Ok(left)
+}

@@ -1,0 +1,133 @@
+//! How a log is opened.
+
+use std::time::Duration;
+
+use esker_format::{LogId, SegmentBytes};
+
+use crate::Error;
+
+/// The size of a segment of a new log unless another is asked for: 16 MiB.
+pub const SEGMENT_BYTES_DEFAULT: u32 = 16 << 20;
+/// The memory of one I/O buffer unless another is asked for: 1 MiB.
+pub const BUFFER_BYTES_DEFAULT: u32 = 1 << 20;
+/// The number of I/O buffers unless another is asked for.
+pub const BUFFERS_DEFAULT: u32 = 8;
+
+/// How a log is opened for writing. Validated by [`Log::open`](crate::Log::open), which reports all faults at once.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) segment_bytes: u32,
+    pub(crate) buffer_bytes: u32,
+    pub(crate) buffers: u32,
+    pub(crate) create: bool,
+    pub(crate) flush_interval: Option<Duration>,
+    pub(crate) segments_max: Option<u32>,
+    pub(crate) log_id: Option<LogId>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            buffer_bytes: BUFFER_BYTES_DEFAULT,
+            buffers: BUFFERS_DEFAULT,
+            create: true,
+            flush_interval: None,
+            segments_max: None,
+            log_id: None,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults: create the log if there is none, 16 MiB segments, 8 buffers of 1 MiB, no flushing in the background,
+    /// no limit on the file.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The size of a segment of a *new* log: a power of two from 4 KiB to 256 MiB. A log that exists keeps its size.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u32) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// The memory of one I/O buffer, from 256 bytes to 8 MiB. Payloads that do not fit a buffer become blob files.
+    #[must_use]
+    pub fn buffer_bytes(mut self, bytes: u32) -> Self {
+        self.buffer_bytes = bytes;
+        self
+    }
+
+    /// How many I/O buffers, a power of two from 2 to 4096. Appends wait when all are full and none is written yet.
+    #[must_use]
+    pub fn buffers(mut self, buffers: u32) -> Self {
+        self.buffers = buffers;
+        self
+    }
+
+    /// Whether to create the log where there is none.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Makes everything durable in the background, this often, if anything is to be made so. Errors surface at the next
+    /// append.
+    #[must_use]
+    pub fn flush_interval(mut self, interval: Option<Duration>) -> Self {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// The most segments the file may have. Appends that need one more fail with
+    /// [`Error::NoSpace`](crate::Error::NoSpace) until truncation frees some.
+    #[must_use]
+    pub fn segments_max(mut self, segments: Option<u32>) -> Self {
+        self.segments_max = segments;
+        self
+    }
+
+    /// The identity of a *new* log, otherwise drawn at random. For tests that want the same bytes each time: two logs of
+    /// one identity cannot be told apart.
+    #[must_use]
+    pub fn log_id(mut self, id: LogId) -> Self {
+        self.log_id = Some(id);
+        self
+    }
+
+    /// Checks everything that can be checked without the log, and returns the segment size of a new one.
+    pub(crate) fn validate(&self) -> Result<SegmentBytes, Error> {
+        use esker_iobufs::{BUFFER_BYTES_MAX, BUFFER_BYTES_MIN, BUFFERS_MAX, BUFFERS_MIN};
+        let mut faults = Vec::new();
+        let segment_bytes = SegmentBytes::new(self.segment_bytes);
+        if let Err(error) = &segment_bytes {
+            faults.push(format!("segment_bytes: {error}"));
+        }
+        if !(BUFFER_BYTES_MIN..=BUFFER_BYTES_MAX).contains(&self.buffer_bytes) {
+            faults.push(format!(
+                "buffer_bytes is {}, not between {BUFFER_BYTES_MIN} and {BUFFER_BYTES_MAX}",
+                self.buffer_bytes
+            ));
+        }
+        if !(BUFFERS_MIN..=BUFFERS_MAX).contains(&self.buffers) || !self.buffers.is_power_of_two() {
+            faults.push(format!(
+                "buffers is {}, not a power of two between {BUFFERS_MIN} and {BUFFERS_MAX}",
+                self.buffers
+            ));
+        }
+        if self.segments_max.is_some_and(|segments| segments < 2) {
+            faults.push("segments_max is below 2: one segment is filled while another is freed".to_owned());
+        }
+        if self.flush_interval.is_some_and(|interval| interval.is_zero()) {
+            faults.push("flush_interval is zero".to_owned());
+        }
+        match segment_bytes {
+            Ok(segment_bytes) if faults.is_empty() => Ok(segment_bytes),
+            _ => Err(Error::InvalidOptions { faults }),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Reading what is in the file: one record, or the blob pointers of a segment.
+
+use esker_format::{
+    BlobPointer, Epoch, FileOffset, Lsn, MESSAGE_HEADER_BYTES, MessageKind, RawMessageHeader, SEGMENT_HEADER_BYTES,
+};
+
+use crate::{
+    Corruption, CorruptionKind, Error, Record,
+    iter::Origin,
+    record::whole_message,
+    walk::{Step, Walk},
+};
+
+/// How much is read at first when the length of a record is not known yet.
+const FIRST_READ_BYTES: usize = 4096;
+
+/// Reads a record that is in the file.
+pub(crate) fn read_written(origin: &Origin, lsn: Lsn) -> Result<Record, Error> {
+    let segment_bytes = origin.rules.segment_bytes;
+    let room = (segment_bytes.get() - lsn.offset_in_segment(segment_bytes)) as usize;
+    let mut bytes = vec![0; FIRST_READ_BYTES.min(room)];
+    let mut have = read_there(origin, lsn, &mut bytes)?;
+    if let Some(raw) = RawMessageHeader::decode(&bytes[..have]) {
+        let need = MESSAGE_HEADER_BYTES + raw.len as usize;
+        if raw.lsn == lsn && have < need && need <= room {
+            bytes.resize(need, 0);
+            have = read_there(origin, lsn, &mut bytes)?;
+        }
+    }
+    match whole_message(&bytes[..have], lsn, origin.log_id, segment_bytes) {
+        Some(message) => {
+            let record = Record::of(&message, origin.storage.as_ref(), origin.log_id);
+            record.unwrap_or(Err(Error::NotARecord { lsn }))
+        }
+        None => Err(why_no_record(origin, lsn)),
+    }
+}
+
+fn read_there(origin: &Origin, lsn: Lsn, bytes: &mut [u8]) -> Result<usize, Error> {
+    match origin.placement.read(lsn, bytes)? {
+        Some(read) => Ok(read),
+        None => Err(why_no_record(origin, lsn)),
+    }
+}
+
+/// Why there is no whole message at `lsn`: it was truncated, it lies within another, or it is damaged. Reads the segment
+/// up to there.
+fn why_no_record(origin: &Origin, lsn: Lsn) -> Error {
+    match origin.placement.floor() {
+        Err(error) => return error,
+        Ok(floor) if lsn < floor => return Error::Truncated { lsn, floor },
+        Ok(_) => (),
+    }
+    let segment_bytes = origin.rules.segment_bytes;
+    let base = lsn.segment_base(segment_bytes);
+    let first = base + SEGMENT_HEADER_BYTES as u64;
+    if lsn < first {
+        return Error::NotARecord { lsn };
+    }
+    let end = base + u64::from(segment_bytes.get());
+    let mut walk = Walk::new(origin.placement.clone(), origin.rules, Epoch::ZERO, first, end);
+    let durable_to = origin.durable_to;
+    loop {
+        let at = walk.at();
+        let corrupt = |kind| {
+            let offset = FileOffset::new(origin.placement.offset_of(at));
+            Error::from(Corruption::in_log(at, offset, kind))
+        };
+        match walk.next() {
+            Err(error) => return error,
+            Ok(Some(Step::Message(message))) if message.header.end() <= lsn => (),
+            Ok(Some(Step::Message(_))) | Ok(None) => return Error::NotARecord { lsn },
+            Ok(Some(Step::Damage(damage))) => {
+                return corrupt(CorruptionKind::Message { damage: damage.kind, durable_to });
+            }
+            Ok(Some(Step::Missing)) => return corrupt(CorruptionKind::MissingSegment { durable_to }),
+        }
+    }
+}
+
+/// Calls `visit` for every blob pointer of the segment at `base`, up to `end`.
+pub(crate) fn walk_pointers(
+    origin: &Origin,
+    base: Lsn,
+    end: Lsn,
+    visit: &mut dyn FnMut(Lsn, BlobPointer),
+) -> Result<(), Error> {
+    let segment_end = base + u64::from(origin.rules.segment_bytes.get());
+    let first = base + SEGMENT_HEADER_BYTES as u64;
+    let mut walk = Walk::new(origin.placement.clone(), origin.rules, Epoch::ZERO, first, segment_end.min(end));
+    loop {
+        let at = walk.at();
+        let kind = match walk.next()? {
+            None => return Ok(()),
+            Some(Step::Message(message)) => {
+                if message.header.kind == MessageKind::BlobPointer
+                    && let Ok(pointer) = BlobPointer::decode(message.payload)
+                {
+                    visit(at, pointer);
+                }
+                continue;
+            }
+            Some(Step::Damage(damage)) => {
+                CorruptionKind::Message { damage: damage.kind, durable_to: origin.durable_to }
+            }
+            Some(Step::Missing) => CorruptionKind::MissingSegment { durable_to: origin.durable_to },
+        };
+        let offset = FileOffset::new(origin.placement.offset_of(at));
+        return Err(Corruption::in_log(at, offset, kind).into());
+    }
+}

@@ -1,0 +1,11 @@
+//! What a log has done.
+
+/// Counters of an open log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What the engine did since the log was opened.
+    pub engine: esker_iobufs::Stats,
+    /// The state of the segments now.
+    pub segments: esker_segments::Stats,
+}

@@ -101,8 +101,9 @@ impl FileStorage {
     /// Opens a directory, and creates it, with the directories above it, where it does not exist. When this returns, the
     /// directory's own entry is durable, and so are those of all the directories that were created.
     ///
-    /// A directory that exists has its entry synced too, since whoever created it may have lost power before that; this
-    /// is left out if its parent may not be opened.
+    /// A directory that exists has its entry synced too, since whoever created it may have been stopped before that; this
+    /// is left out where its parent cannot be synced, for want of a right to open it or on a file system that cannot do
+    /// that.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl FileStorage {
         }
         if missing.is_empty() {
             match sync_parent(&directory) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) if is_refused(&error) => {}
                 synced => synced?,
             }
         }
@@ -267,6 +268,12 @@ impl StorageFile for DiskFile {
         self.check_writable()?;
         self.file.sync_all().located("sync", &self.path)
     }
+}
+
+/// Whether a sync was not even tried.
+fn is_refused(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported)
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

@@ -89,3 +89,19 @@ fn a_full_device_is_out_of_space() {
         assert!(crate::is_out_of_space(&error), "{error:?}");
     }
 }
+
+/// A device without storage refuses to be synced, which shows that a sync gets as far as the operating system.
+#[cfg(target_os = "linux")]
+#[test]
+fn syncs_reach_the_operating_system() {
+    let path = PathBuf::from("/dev/null");
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    let file = DiskFile { file, path, access: Access::ReadWrite, growth: Mutex::default() };
+    for synced in [file.sync_data(), file.sync_all()] {
+        assert_eq!(synced.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+    // So does a directory that is made up by the kernel; but it can be used, as a directory that exists.
+    let storage = FileStorage::create("/proc/self/fdinfo").unwrap();
+    assert_eq!(storage.sync_dir().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(sync_parent(storage.path()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}

@@ -1,0 +1,5 @@
+//! The bodies of the fuzz targets, as plain functions of the input. Each panics if the input shows a fault.
+
+pub mod format_scan;
+pub mod header_ops;
+mod input;

@@ -8,10 +8,18 @@
 //! To keep a log, use [`esker`](https://docs.rs/esker). This crate is for tools that read an esker log's bytes themselves:
 //! to inspect, to salvage, to port.
 //!
+//! # What to start with
+//!
+//! - [`MessageHeader`]: sealing a message in place, decoding and verifying one.
+//! - [`Scanner`]: the messages of a segment, one after the other, and what is wrong where there is none.
+//! - [`SegmentHeader`], [`Superblock`], [`BlobHeader`], [`BlobPointer`]: everything else that is stored.
+//! - [`Lsn`], [`FileOffset`], [`SegmentId`], [`SegmentBytes`]: where it is; [`LogId`], [`Epoch`]: whose it is.
+//! - [`layout`]: sizes, and offsets and widths of all fields.
+//!
 //! # Invariants
 //!
 //! - F1 (total decoding): no input makes a decoder panic or allocate in proportion to a length that the input claims.
-//! - F2 (one writing): equal values have equal bytes, and bytes that no writer of this version writes are refused.
+//! - F2 (one writing): a segment header, superblock, blob header or blob pointer that decodes encodes to the same bytes again.
 
 #![forbid(unsafe_code)]
 
@@ -39,3 +47,8 @@ pub use crate::prefix::FORMAT_VERSION;
 pub use crate::scan::{Damage, DamageKind, MarkAt, Message, ScanContext, Scanner, Survey};
 pub use crate::segment::SegmentHeader;
 pub use crate::superblock::{Superblock, SuperblockCopies, SuperblockError};
+
+/// The README's example is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -25,6 +25,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
 
 fn address() -> Result<(), Failure> {
     let mut command = tests("address", "-Zsanitizer=address")?;
+    command.env("LSAN_OPTIONS", suppressions("leak.supp"));
     execute(command.args(["--workspace", "--exclude", "xtask", "--lib", "--bins", "--tests"]))
 }
 
@@ -33,8 +34,7 @@ fn thread() -> Result<(), Failure> {
     for package in THREADED {
         command.args(["-p", package]);
     }
-    let suppressions = root().join("xtask").join("thread.supp");
-    command.env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()));
+    command.env("TSAN_OPTIONS", suppressions("thread.supp"));
     execute(command.args(["--lib", "--tests"]))
 }
 
@@ -46,6 +46,11 @@ fn tests(name: &str, flags: &str) -> Result<Command, Failure> {
     command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", target_dir(name));
     rustflags(&mut command, flags);
     Ok(command)
+}
+
+/// The option that names a file of `xtask`: what is known to be reported without being a fault.
+fn suppressions(file: &str) -> String {
+    format!("suppressions={}", root().join("xtask").join(file).display())
 }
 
 fn host() -> Result<String, Failure> {

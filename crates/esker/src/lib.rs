@@ -1,1 +1,15 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod config;
+
+#[doc(inline)]
+pub use esker_log::{
+    BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Corruption, CorruptionKind, DamageKind, Epoch, Error, ErrorKind, FileOffset,
+    Iter, Log, LogId, LogReader, LogStat, Lsn, MessageInfo, MessageKind, Messages, Options, Poison, Record,
+    RecoveryNote, RecoveryReport, Reservation, SEGMENT_BYTES_DEFAULT, SegmentBytes, SegmentId, Stats, TornTail,
+    Truncation, VerifyReport, format, storage,
+    storage::{Access, FileStorage, LockError, MemStorage, Storage, StorageFile, StorageLock},
+};
+
+pub use crate::config::Config;

@@ -1,0 +1,176 @@
+//! Where a log is and how it is opened.
+//!
+//! Owns [`Config`]: the directory's path beside the log's [`Options`], and the translation of what the file system says
+//! about the directory into the log's own errors. Refuses algorithms: recovery, limits and formats are the layers'
+//! business, and what they say is passed on.
+//!
+//! # Invariants
+//!
+//! - C1 (nothing before the check): a faulty configuration touches no file; all its faults are reported in one error.
+//! - C2 (reading leaves no trace): [`Config::open_read_only`] creates and changes nothing.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use esker_log::{
+    Error, Log, LogReader, Options,
+    storage::{FileStorage, MemStorage},
+};
+
+/// Where a log is, and how it is to be opened. The way in for nearly everyone; for a storage of your own see
+/// [`Log::open`].
+///
+/// Nothing is checked before [`open`](Self::open), which reports all faults at once.
+///
+/// # Example
+///
+/// ```
+/// use esker::Config;
+///
+/// # fn main() -> Result<(), esker::Error> {
+/// # let scratch = tempfile::tempdir().expect("a scratch directory");
+/// # let path = scratch.path().join("events");
+/// let config = Config::new(&path).segment_bytes(1 << 20).buffer_bytes(64 << 10);
+/// config.open()?.close()?;
+///
+/// // The size of the segments is a property of the log: what its files say wins.
+/// config.clone().segment_bytes(4096).open()?.close()?;
+/// assert_eq!(config.open_read_only()?.stat()?.segment_bytes.get(), 1 << 20);
+///
+/// let faulty = config.segment_bytes(1000).buffers(3);
+/// assert_eq!(
+///     faulty.open().expect_err("two faults").kind(),
+///     esker::ErrorKind::InvalidOptions
+/// );
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    path: PathBuf,
+    create: bool,
+    options: Options,
+}
+
+impl Config {
+    /// A log in the directory `path`, with the default options: created, with the directory, if there is none; 16 MiB
+    /// segments, 8 buffers of 1 MiB, no flushing in the background, no limit on its size.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), create: true, options: Options::new() }
+    }
+
+    /// The size in bytes of a segment of a *new* log: a power of two from 4 KiB to 256 MiB. A log that exists keeps the
+    /// size its files say.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u32) -> Self {
+        self.options = self.options.segment_bytes(bytes);
+        self
+    }
+
+    /// The memory of one I/O buffer in bytes. Payloads that do not fit a buffer become files of their own.
+    #[must_use]
+    pub fn buffer_bytes(mut self, bytes: u32) -> Self {
+        self.options = self.options.buffer_bytes(bytes);
+        self
+    }
+
+    /// How many I/O buffers there are: a power of two. Appends wait while all of them are full.
+    #[must_use]
+    pub fn buffers(mut self, buffers: u32) -> Self {
+        self.options = self.options.buffers(buffers);
+        self
+    }
+
+    /// Whether to create the log, and its directory, where there is none.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self.options = self.options.create(create);
+        self
+    }
+
+    /// Makes everything durable in the background, this often, if there is anything to be made so.
+    #[must_use]
+    pub fn flush_interval(mut self, interval: Option<Duration>) -> Self {
+        self.options = self.options.flush_interval(interval);
+        self
+    }
+
+    /// The most segments the log may have at once. Appends that need one more fail with
+    /// [`Error::NoSpace`] until truncation frees some.
+    #[must_use]
+    pub fn segments_max(mut self, segments: Option<u32>) -> Self {
+        self.options = self.options.segments_max(segments);
+        self
+    }
+
+    /// The directory of the log.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the log for appending: takes its lock, recovers what a crash left, and creates it first if there is none
+    /// (and [`create`](Self::create) was not switched off).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOptions`] with all the faults of this configuration; [`Error::NotEsker`] if the path is a file,
+    /// or a directory that holds something else; [`Error::NotFound`] if there is no log and none was to be created;
+    /// [`Error::Locked`] if another process has it open; [`Error::Corrupt`] if something that had been durable is
+    /// damaged; [`Error::NewerFormat`]; [`Error::Io`].
+    pub fn open(&self) -> Result<Log, Error> {
+        self.validate()?;
+        let opened = if self.create { FileStorage::create(&self.path) } else { FileStorage::open(&self.path) };
+        let storage = opened.map_err(|error| self.directory_error(error))?;
+        Log::open(Arc::new(storage), self.options.clone())
+    }
+
+    /// Opens the log for reading alone, also while a process appends to it: takes no lock and writes nothing. Of the
+    /// configuration only the path matters.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), except that it is never locked, never created, and no option can be faulty.
+    pub fn open_read_only(&self) -> Result<LogReader, Error> {
+        let storage = FileStorage::open(&self.path).map_err(|error| self.directory_error(error))?;
+        LogReader::open(Arc::new(storage))
+    }
+
+    /// Refuses a faulty configuration before anything is touched (C1).
+    fn validate(&self) -> Result<(), Error> {
+        let mut faults = Vec::new();
+        if self.path.as_os_str().is_empty() {
+            faults.push("the path is empty".to_owned());
+        }
+        // The limits of the options are known to the log alone, which checks them before it looks at its storage: an
+        // empty one in memory answers the question without a file being touched.
+        let probe = Log::open(Arc::new(MemStorage::default()), self.options.clone().create(false));
+        if let Err(Error::InvalidOptions { faults: more }) = probe {
+            faults.extend(more);
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Error::InvalidOptions { faults }) }
+    }
+
+    /// What it means for the log that its directory could not be opened.
+    fn directory_error(&self, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::NotFound => Error::NotFound,
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                Error::NotEsker { reason: "it is a file, not a directory".to_owned() }
+            }
+            _ => Error::Io {
+                action: "open",
+                file: self.path.display().to_string(),
+                offset: None,
+                source: Arc::new(error),
+            },
+        }
+    }
+}

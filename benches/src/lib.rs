@@ -1,1 +1,1 @@
-//! Benchmarks of the esker layers.
+//! Benchmarks of the esker layers: see `benches/`, and `cargo xtask bench`.

@@ -528,6 +528,49 @@ fn whole_structures_that_no_writer_writes_are_refused() {
 }
 
 #[test]
+fn floor_and_mark_may_be_the_base_but_not_beyond() {
+    for field in [40, 48] {
+        let mut bytes = Segment::new().bytes;
+        bytes[field..field + 8].copy_from_slice(&BASE.get().to_le_bytes());
+        reseal(&mut bytes, LOG_ID);
+        assert!(SegmentHeader::decode(&bytes).is_ok());
+        bytes[field] += 1;
+        reseal(&mut bytes, LOG_ID);
+        let error = SegmentHeader::decode(&bytes).unwrap_err();
+        assert!(matches!(error, StructureError::BeyondBase { lsn, base: BASE, .. } if lsn == BASE + 1), "{error}");
+    }
+}
+
+#[test]
+fn other_names_are_no_blobs() {
+    let name = "blob-0123456789abcdef-76543210-01020304";
+    assert!(BlobId::from_file_name(name).is_some());
+    let others = [
+        "",
+        "log",
+        "blob",
+        "blob-",
+        "blub-0123456789abcdef-76543210-01020304",
+        "blob-123456789abcdef-76543210-01020304",
+        "blob-00123456789abcdef-76543210-01020304",
+        "blob-0123456789abcdef-6543210-01020304",
+        "blob-0123456789abcdef-76543210-0102030",
+        "blob-0123456789abcdef-76543210-001020304",
+        "blob-0123456789ABCDEF-76543210-01020304",
+        "blob-0123456789abcdef-76543210-0102030A",
+        "blob-0123456789abcdef-76543210-+1020304",
+        "blob-0123456789abcdef-76543210-01020304-",
+        "blob-0123456789abcdef-76543210-01020304-1",
+        "blob-0123456789abcdef-76543210",
+        " blob-0123456789abcdef-76543210-01020304",
+        "blob-0123456789abcdef-76543210-01020304.tmp",
+    ];
+    for other in others {
+        assert_eq!(BlobId::from_file_name(other), None, "{other:?}");
+    }
+}
+
+#[test]
 fn blank_structures_are_told_from_damaged_ones() {
     assert_eq!(SegmentHeader::decode(&[0; 64]), Err(StructureError::Blank));
     assert_eq!(Superblock::decode(&[0; SUPERBLOCK_BYTES]), Err(StructureError::Blank));

@@ -239,6 +239,33 @@ fn scanning_goes_on_beyond_damage() {
 }
 
 #[test]
+fn search_begins_right_behind_the_damage_and_ends_with_the_bytes() {
+    let (segment, target) = one_message();
+    let blank = segment.bytes.len();
+    for garbage in [1, 2, 100] {
+        let mut bytes = segment.bytes.clone();
+        bytes.resize(blank + garbage, 0xee);
+        let lsn = target + garbage as u64;
+        bytes.extend(message(MessageKind::Mark, lsn, lsn, Epoch::new(1), b""));
+        let mut scanner = Scanner::new(&bytes, BASE, context());
+        assert_eq!(scanner.by_ref().filter_map(Result::ok).count(), 1);
+        assert_eq!(scanner.resync(), Some(lsn), "behind {garbage} bytes");
+        assert!(scanner.next().unwrap().is_ok());
+        assert!(scanner.next().is_none());
+        assert_eq!(Scanner::new(&bytes[..bytes.len() - 1], BASE, context()).survey().messages, 1);
+    }
+}
+
+#[test]
+fn message_that_would_fill_the_segment_is_cut_rather_than_an_overrun() {
+    let (mut segment, target) = one_message();
+    segment.pad();
+    let need = segment.bytes.len() - at(target);
+    let end = segment.bytes.len() - 1;
+    check_at(&segment.bytes[..end], context(), target, DamageKind::Cut { have: need - 1, need });
+}
+
+#[test]
 fn message_of_a_cut_tail_is_not_found_beyond_damage() {
     let mut segment = Segment::new();
     segment.epoch = Epoch::new(2);

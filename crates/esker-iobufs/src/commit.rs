@@ -8,6 +8,7 @@ use esker_format::{FileOffset, Lsn};
 
 use crate::{
     EngineError, IoAction, IoBufs,
+    engine::StopOnPanic,
     sync::{self, Ordering},
 };
 
@@ -76,7 +77,9 @@ impl IoBufs {
 
     /// Syncs and moves the watermark to `written`, which was reached before the sync began.
     fn sync_to(&self, written: Lsn) -> Result<Lsn, EngineError> {
+        let guard = StopOnPanic { engine: self, action: IoAction::Sync, offset: FileOffset::new(written.get()) };
         let synced = if cfg!(esker_sabotage = "sync") { Ok(()) } else { self.file.sync_data() };
+        drop(guard);
         // The outcome takes effect under the lock: after a failure no other sync, whenever it began, acknowledges
         // anything, because a storage may drop what it failed to write and report success the next time.
         let mut progress = sync::lock(&self.progress);

@@ -360,12 +360,16 @@ impl IoBufs {
     /// Writes a ready buffer. The caller is the only one to do so.
     fn try_write(&self, index: usize) -> Result<(), EngineError> {
         let slot = &self.slots[index];
+        // What is lost anyway is not worth a write to a device that fails.
+        self.check_poison()?;
         let finished = slot.finish(|lsn, pad| self.fill_pad(lsn, pad));
+        let guard = StopOnPanic { engine: self, action: IoAction::Write, offset: finished.offset };
         // Before the first segment there is a buffer of no bytes.
         let written = match finished.bytes {
             [] => Ok(()),
             bytes => self.file.write_all_at(bytes, finished.offset.get()),
         };
+        drop(guard);
         match written {
             Ok(()) => {
                 self.counters.writes.add(u64::from(!finished.bytes.is_empty()));
@@ -428,6 +432,22 @@ impl IoBufs {
     pub(crate) fn notify(&self, progress: &MutexGuard<'_, Progress>) {
         if progress.sleepers > 0 {
             self.moved.notify_all();
+        }
+    }
+}
+
+/// Stops the engine if the storage panics: otherwise whoever waits for the outcome would wait for ever.
+pub(crate) struct StopOnPanic<'a> {
+    pub(crate) engine: &'a IoBufs,
+    pub(crate) action: IoAction,
+    pub(crate) offset: FileOffset,
+}
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if sync::is_panicking() {
+            let mut progress = sync::lock(&self.engine.progress);
+            self.engine.stop(&mut progress, self.action, self.offset, io::Error::other("the storage panicked"));
         }
     }
 }

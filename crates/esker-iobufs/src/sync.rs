@@ -34,6 +34,11 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexG
     condvar.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// Whether this thread is unwinding.
+pub(crate) fn is_panicking() -> bool {
+    std::thread::panicking()
+}
+
 /// Runs a model: every schedule of it under loom, one schedule of it in an ordinary test.
 #[cfg(test)]
 pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {

@@ -179,3 +179,20 @@ fn a_full_storage_under_many_writers_loses_nothing_when_there_is_room_again() {
         assert_eq!(bench.messages(&bench.file.synced(), end).len(), 200);
     }
 }
+
+#[test]
+fn a_storage_that_panics_stops_the_engine_and_nobody_waits() {
+    for written_before in [false, true] {
+        let bench = Bench::new(512, 2, 1 << 16, 0);
+        let lsn = bench.append(b"something");
+        if written_before {
+            bench.engine.write_out().unwrap();
+        }
+        bench.file.panic_from_now_on();
+        let panicked = thread::scope(|scope| scope.spawn(|| bench.engine.make_stable(lsn)).join());
+        assert!(panicked.is_err());
+        let action = if written_before { IoAction::Sync } else { IoAction::Write };
+        assert_eq!(poisoned_by(&bench.engine.make_stable(lsn).unwrap_err()), action);
+        assert_eq!(poisoned_by(&bench.engine.reserve(MessageKind::Inline, 1).unwrap_err()), action);
+    }
+}

@@ -28,6 +28,7 @@ struct FileState {
     sync_error: Option<io::ErrorKind>,
     /// Errors go away after this many.
     errors_left: u32,
+    panics: bool,
 }
 
 impl TestFile {
@@ -44,6 +45,17 @@ impl TestFile {
         let mut state = self.state.lock().unwrap();
         state.write_error = Some(kind);
         state.errors_left = times;
+    }
+
+    /// Lets every write and sync panic.
+    pub(super) fn panic_from_now_on(&self) {
+        self.state.lock().unwrap().panics = true;
+    }
+
+    fn panic_if_told(&self) {
+        // Read first, so that the panic does not poison the lock.
+        let panics = self.state.lock().unwrap().panics;
+        assert!(!panics, "a storage that panics");
     }
 
     /// Lets the next `times` syncs fail.
@@ -85,6 +97,7 @@ impl StorageFile for TestFile {
     }
 
     fn write_all_at(&self, src: &[u8], offset: u64) -> io::Result<()> {
+        self.panic_if_told();
         let mut state = self.state.lock().unwrap();
         let kind = state.write_error;
         state.fail(kind)?;
@@ -111,6 +124,7 @@ impl StorageFile for TestFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.panic_if_told();
         let mut state = self.state.lock().unwrap();
         let kind = state.sync_error;
         state.fail(kind)?;

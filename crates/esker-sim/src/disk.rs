@@ -27,7 +27,7 @@ use crate::{
     rng::Rng,
 };
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct FileState {
     content: Content,
     /// How many handles and locks are open on it.
@@ -35,7 +35,7 @@ struct FileState {
     locked: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Disk {
     pub(crate) faults: Faults,
     counts: Counts,
@@ -79,6 +79,18 @@ impl Disk {
 
     pub(crate) fn crash(&mut self) {
         self.on = false;
+    }
+
+    /// The disk as the next process finds it after this one was killed: nothing is lost, nothing was synced by it.
+    pub(crate) fn handed_over(&self) -> Self {
+        let mut next = self.clone();
+        for file in next.files.values_mut() {
+            file.handles = 0;
+            file.locked = false;
+        }
+        let Self { files, directory, .. } = &mut next;
+        files.retain(|&id, _| directory.may_name(id));
+        next
     }
 
     /// The disk that a power cut at this moment leaves.

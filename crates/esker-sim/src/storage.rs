@@ -94,6 +94,17 @@ impl SimStorage {
         acquire(&self.disk).crash();
     }
 
+    /// Kills the process while the machine goes on: every later call on *this* storage fails, as after
+    /// [`crash`](Self::crash). The storage that is returned is the same disk as the next process finds it: everything is
+    /// there, no lock is held, and what was un-synced is un-synced still, so that a later power cut may lose it.
+    #[must_use]
+    pub fn kill(&self) -> Self {
+        let mut disk = acquire(&self.disk);
+        let next = disk.handed_over();
+        disk.crash();
+        Self::holding(next)
+    }
+
     /// Whether the power is still on.
     #[must_use]
     pub fn is_on(&self) -> bool {

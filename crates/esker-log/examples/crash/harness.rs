@@ -42,7 +42,9 @@ fn violation<T>(kind: &'static str, detail: impl Into<String>) -> Result<T, Viol
 pub(crate) struct Tally {
     /// Power cuts.
     pub(crate) cuts: u64,
-    /// Those that hit a recovery.
+    /// Processes that were killed while the power stayed on.
+    pub(crate) kills: u64,
+    /// Power cuts that hit a recovery.
     pub(crate) cuts_in_recovery: u64,
     /// Records appended.
     pub(crate) appended: u64,
@@ -52,11 +54,13 @@ pub(crate) struct Tally {
     pub(crate) segments_freed: u64,
 }
 
+type Records = BTreeMap<Lsn, Vec<u8>>;
+
 /// What the log must hold.
 #[derive(Debug, Default)]
 struct Model {
     /// Every record that was completed and may be there, since the last recovery or confirmed by it.
-    records: BTreeMap<Lsn, Vec<u8>>,
+    records: Records,
     /// Everything below was acknowledged as durable.
     stable: Lsn,
     /// The floor that is promised, and the one that was being promised when the power failed.
@@ -74,9 +78,21 @@ pub(crate) fn run(seed: u64) -> Result<Tally, Violation> {
     let mut model = Model::default();
     let mut disk = SimStorage::new(rng.next(), Faults::default());
     for _ in 0..shape.lives {
-        cut_after(&disk, rng.below(shape.ops_max));
-        live(&disk, &shape, &mut rng, &mut model, &mut tally)?;
+        // Some lives end by a kill, or in peace.
+        cut_after(&disk, if rng.below(4) == 0 { u64::MAX / 2 } else { rng.below(shape.ops_max) });
+        let log = live(&disk, &shape, &mut rng, &mut model, &mut tally)?;
+        if disk.is_on() && rng.below(2) == 0 {
+            // The process dies, the machine does not: what the next one reads may be in a cache only. The disk is taken
+            // away first, because a log that is dropped closes itself.
+            let next = disk.kill();
+            drop(log);
+            disk = next;
+            tally.kills += 1;
+            check(&disk, &shape, &mut model, &mut tally, Image::Cached)?;
+            continue;
+        }
         disk.crash();
+        drop(log);
         tally.cuts += 1;
         disk = disk.after_crash(rng.next());
         // A power cut during recovery leaves something to recover as well.
@@ -92,7 +108,7 @@ pub(crate) fn run(seed: u64) -> Result<Tally, Violation> {
             tally.cuts_in_recovery += 1;
             disk = disk.after_crash(rng.next());
         }
-        check(&disk, &shape, &mut model, &mut tally)?;
+        check(&disk, &shape, &mut model, &mut tally, Image::Durable)?;
     }
     Ok(tally)
 }
@@ -166,14 +182,16 @@ fn live(
     rng: &mut Rng,
     model: &mut Model,
     tally: &mut Tally,
-) -> Result<(), Violation> {
+) -> Result<Option<Log>, Violation> {
     let mut log = match open(disk, shape) {
         Ok(log) => log,
-        Err(error) if is_cut(&error) || !disk.is_on() => return Ok(()),
+        Err(error) if is_cut(&error) || !disk.is_on() => return Ok(None),
         Err(error) => return violation("refusal", error.to_string()),
     };
     model.created = true;
-    for _ in 0..400 {
+    // Opening vouches for what it found.
+    model.stable = model.stable.max(log.stable_lsn());
+    for _ in 0..rng.below(400) {
         let outcome = match rng.below(100) {
             0 => match log.close() {
                 Ok(end) => {
@@ -183,11 +201,11 @@ fn live(
                             log = again;
                             Ok(())
                         }
-                        Err(error) if is_cut(&error) || !disk.is_on() => return Ok(()),
+                        Err(error) if is_cut(&error) || !disk.is_on() => return Ok(None),
                         Err(error) => return violation("refusal", error.to_string()),
                     }
                 }
-                Err(_) => return Ok(()),
+                Err(_) => return Ok(None),
             },
             _ => step(&log, shape, rng, model, tally)?,
         };
@@ -195,10 +213,10 @@ fn live(
             if !is_cut(&error) && disk.is_on() {
                 return violation("refusal", format!("a call failed without a cause: {error}"));
             }
-            return Ok(());
+            return Ok(Some(log));
         }
     }
-    Ok(())
+    Ok(Some(log))
 }
 
 /// One call, or a few that belong together.
@@ -296,50 +314,57 @@ fn read_back(log: &Log, rng: &mut Rng, model: &Model) -> Result<Result<(), Error
     }
 }
 
+/// What a disk holds after an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Image {
+    /// The power was cut: all that is left is durable.
+    Durable,
+    /// The process was killed: what is there may be lost yet.
+    Cached,
+}
+
 /// Compares what is left with the model, and makes it the model.
-fn check(disk: &SimStorage, shape: &Shape, model: &mut Model, tally: &mut Tally) -> Result<(), Violation> {
-    let read_only = read_without_opening(disk, model)?;
+fn check(
+    disk: &SimStorage,
+    shape: &Shape,
+    model: &mut Model,
+    tally: &mut Tally,
+    image: Image,
+) -> Result<(), Violation> {
+    let Some((floor, found)) = read_without_opening(disk, model)? else {
+        model.records.clear();
+        return Ok(());
+    };
+    judge(floor, &found, model)?;
+    tally.checked += found.len() as u64;
     // Opening changes what is on the disk, so that the same image is opened in a copy, twice.
-    for _ in 0..2 {
+    for _ in 0..if image == Image::Durable { 2 } else { 0 } {
         let copy = disk.after_crash(0);
-        match open(&copy, shape) {
-            Err(error) => return violation("refusal", error.to_string()),
-            Ok(log) => {
-                let opened = collect(log.iter_from(Lsn::ZERO).map_err(|error| unreadable(&error))?)?;
-                if read_only.as_ref().is_some_and(|read_only| *read_only != opened) {
-                    return violation("idempotence", "opening found other records than reading did");
-                }
-                judge(&log, &opened, model)?;
-                tally.checked += opened.len() as u64;
-            }
+        let log = open(&copy, shape).or_else(|error| violation("refusal", error.to_string()))?;
+        let opened = collect(log.iter_from(Lsn::ZERO).map_err(|error| unreadable(&error))?)?;
+        if (log.floor(), &opened) != (floor, &found) {
+            return violation("idempotence", "opening found other records than reading did");
         }
     }
-    if let Some(found) = read_only {
-        model.stable = found.last_key_value().map_or(model.stable, |(&lsn, _)| model.stable.max(lsn + 1));
-        model.records = found;
-    } else {
-        model.records.clear();
-    }
+    model.records = found;
     Ok(())
 }
 
 /// The records that a reader finds; `None` if there is no log, which is right only as long as opening never returned.
-fn read_without_opening(disk: &SimStorage, model: &Model) -> Result<Option<BTreeMap<Lsn, Vec<u8>>>, Violation> {
+fn read_without_opening(disk: &SimStorage, model: &Model) -> Result<Option<(Lsn, Records)>, Violation> {
     match LogReader::open(Arc::new(disk.clone())) {
         Ok(reader) => {
             if let Some(damage) = &reader.report().damage {
                 return violation("refusal", damage.to_string());
             }
-            Ok(Some(collect(reader.iter_from(Lsn::ZERO))?))
+            Ok(Some((reader.floor(), collect(reader.iter_from(Lsn::ZERO))?)))
         }
         Err(error) if error.kind() == ErrorKind::NotFound && !model.created => Ok(None),
         Err(error) => violation("refusal", error.to_string()),
     }
 }
 
-fn collect(
-    records: impl Iterator<Item = Result<esker_log::Record, Error>>,
-) -> Result<BTreeMap<Lsn, Vec<u8>>, Violation> {
+fn collect(records: impl Iterator<Item = Result<esker_log::Record, Error>>) -> Result<Records, Violation> {
     let mut found = BTreeMap::new();
     for record in records {
         let record = record.map_err(|error| unreadable(&error))?;
@@ -352,8 +377,7 @@ fn unreadable(error: &Error) -> Violation {
     Violation { kind: "lost", detail: error.to_string() }
 }
 
-fn judge(log: &Log, found: &BTreeMap<Lsn, Vec<u8>>, model: &Model) -> Result<(), Violation> {
-    let floor = log.floor();
+fn judge(floor: Lsn, found: &Records, model: &Model) -> Result<(), Violation> {
     // Built without the gates, truncation does not make its floor durable before segments are used again. What matters is
     // then that the loss of what was overwritten is noticed, not that the floor is low.
     let gated = !cfg!(esker_sabotage = "reuse_gate");

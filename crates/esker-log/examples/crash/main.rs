@@ -58,10 +58,11 @@ fn main() -> ExitCode {
         return ExitCode::from(1);
     }
     println!(
-        "{runs} histories from seed {seed}: {} power cuts ({} during recovery), {} records appended, {} compared, {} \
+        "{runs} histories from seed {seed}: {} power cuts ({} during recovery), {} kills, {} records appended, {} compared, {} \
          segments freed, no violation, {:.1} s",
         sum.cuts,
         sum.cuts_in_recovery,
+        sum.kills,
         sum.appended,
         sum.checked,
         sum.segments_freed,
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
 fn add(sum: &mut Tally, tally: Tally) {
     sum.cuts += tally.cuts;
     sum.cuts_in_recovery += tally.cuts_in_recovery;
+    sum.kills += tally.kills;
     sum.appended += tally.appended;
     sum.checked += tally.checked;
     sum.segments_freed += tally.segments_freed;

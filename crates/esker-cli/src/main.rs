@@ -1,2 +1,61 @@
-//! The `esker` command.
-fn main() {}
+//! The `esker` command: append to, read, follow, check and truncate an esker log.
+//!
+//! Owns the command line: arguments, formats, the pipeline from an input to acknowledgements, exit codes, and what is
+//! said on standard error. Refuses whatever a user of the library would want as well: that belongs to the layers below.
+//!
+//! # Invariants
+//!
+//! - L1 (data and talk): standard output carries data alone, through one locked buffer; everything else goes to standard
+//!   error, where an error is one line that begins with `esker: `.
+//! - L2 (one exit): every way out passes [`Ending`], whose numbers are the contract. Only an interrupted reading command
+//!   ends elsewhere, in [`interrupt`], with the same number.
+//! - L3 (a reader that leaves is no error): a broken pipe on standard output ends the command quietly.
+//! - L4 (reading commands never write): all but `append` and `truncate` open the log read-only.
+#![forbid(unsafe_code)]
+
+mod append;
+mod args;
+mod cat;
+mod dump;
+mod ending;
+mod interrupt;
+mod output;
+mod size;
+mod stat;
+mod tail;
+mod talk;
+mod truncate;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Args, Command},
+    ending::{Ending, Failure},
+    talk::Talk,
+};
+
+fn main() -> ExitCode {
+    // A wrong command line ends here, in clap's own words and with its code, which is that of `Ending::Usage`.
+    let args = Args::parse();
+    let talk = Talk::new(args.quiet);
+    let outcome = match &args.command {
+        Command::Append(append) => append::run(append, args.json, talk),
+        Command::Cat(cat) => cat::run(cat, args.json, talk),
+        Command::Tail(tail) => tail::run(tail, args.json, talk),
+        Command::Dump(dump) => dump::run(dump, args.json, talk),
+        Command::Stat(stat) => stat::run(stat, args.json),
+        Command::Verify(verify) => verify::run(verify, args.json, talk),
+        Command::Truncate(truncate) => truncate::run(truncate, args.json, talk),
+    };
+    let ending = outcome.unwrap_or_else(|failure| match failure {
+        Failure::OutputClosed => Ending::Done,
+        Failure::Told { ending, message } => {
+            talk.error(&message);
+            ending
+        }
+    });
+    ending.into()
+}

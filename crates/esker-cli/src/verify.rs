@@ -1,0 +1,112 @@
+//! `esker verify`: reads everything, and tells the place and kind of each damage.
+
+use esker::{Config, Corruption, Error, VerifyReport};
+use serde_json::{Value, json};
+
+use crate::{
+    args::Verify,
+    ending::{Ending, Failure, Outcome},
+    interrupt,
+    output::Output,
+    size::human,
+    talk::Talk,
+};
+
+/// Runs the command.
+pub(crate) fn run(args: &Verify, json: bool, talk: Talk) -> Outcome {
+    interrupt::end_at_once()?;
+    let bar = talk.progress(Some(0));
+    let verified = Config::new(&args.dir).open_read_only().and_then(|reader| {
+        let report = reader.verify(&mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        })?;
+        Ok(Verified { report, notes: reader.report().notes.iter().map(ToString::to_string).collect() })
+    });
+    bar.finish_and_clear();
+    let (verified, damages) = match verified {
+        Ok(verified) => {
+            let damages = verified.report.damages.clone();
+            (Some(verified), damages)
+        }
+        // Damage that keeps a log from being opened is the finding itself.
+        Err(Error::Corrupt(damage)) => (None, vec![damage]),
+        Err(error) => return Err(Failure::log(&args.dir, &error)),
+    };
+
+    let mut out = Output::lock();
+    if json {
+        out.line(&document(verified.as_ref(), &damages))?;
+    } else {
+        for damage in &damages {
+            out.line(&format_args!("damaged: {damage}"))?;
+        }
+        out.flush()?;
+        if let Some(Verified { report, notes }) = &verified {
+            for note in notes {
+                talk.note(&format_args!("note: {note}"));
+            }
+            for blob in &report.orphan_blobs {
+                talk.note(&format_args!("note: no record points at {blob}"));
+            }
+        }
+        out.line(&summary(verified.as_ref(), damages.len()))?;
+    }
+    out.finish()?;
+    Ok(if damages.is_empty() { Ending::Done } else { Ending::Finding })
+}
+
+/// What was found in a log that can be opened.
+struct Verified {
+    report: VerifyReport,
+    notes: Vec<String>,
+}
+
+fn summary(verified: Option<&Verified>, damages: usize) -> String {
+    let verdict = match damages {
+        0 => "clean".to_owned(),
+        1 => "1 damage".to_owned(),
+        _ => format!("{damages} damages"),
+    };
+    let Some(Verified { report, .. }) = verified else {
+        return format!("{verdict}; the log cannot be read further");
+    };
+    format!(
+        "{verdict}: {} records ({} of them blobs), {} messages, {} segments, {} bytes ({}) read",
+        report.records,
+        report.blobs,
+        report.messages,
+        report.segments,
+        report.bytes,
+        human(report.bytes),
+    )
+}
+
+fn document(verified: Option<&Verified>, damages: &[Corruption]) -> Value {
+    let damages: Vec<Value> = damages
+        .iter()
+        .map(|damage| {
+            json!({
+                "file": damage.file,
+                "offset": damage.offset,
+                "lsn": damage.lsn.map(|lsn| lsn.get()),
+                "kind": damage.kind.to_string(),
+            })
+        })
+        .collect();
+    let report = verified.map(|verified| &verified.report);
+    json!({
+        "schema": 1,
+        "command": "verify",
+        "clean": damages.is_empty(),
+        "complete": report.is_some(),
+        "records": report.map(|report| report.records),
+        "blobs": report.map(|report| report.blobs),
+        "messages": report.map(|report| report.messages),
+        "segments": report.map(|report| report.segments),
+        "bytes_read": report.map(|report| report.bytes),
+        "damages": damages,
+        "orphan_blobs": report.map(|report| &report.orphan_blobs),
+        "notes": verified.map(|verified| &verified.notes),
+    })
+}

@@ -12,19 +12,19 @@ use crate::{crash, fuzz, layers, loom, tidy};
 /// How long each fuzz target runs, in seconds.
 const FUZZ_SECONDS: u32 = 10;
 /// Simulated power cuts, of which the first has seed 1.
-const CRASH_RUNS: u64 = 2000;
+const CRASH_RUNS: u64 = 20_000;
 
 type Step = (&'static str, fn() -> Result<(), Failure>);
 
 const STEPS: &[Step] = &[
-    ("tests", || execute(&mut cargo(&["test", "--workspace"]))),
+    ("tests", || execute(&mut cargo(&["test", "--workspace", "--locked"]))),
     ("format", || execute(&mut cargo(&["fmt", "--all", "--check"]))),
     ("clippy", || execute(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
     ("tidy", tidy::check),
     ("documentation", || layers::document(&["--workspace"])),
     ("layers alone", layers::all_alone),
     ("loom", || loom::check(None, 2)),
-    ("fuzz", || fuzz::all(FUZZ_SECONDS)),
+    ("fuzz", || fuzz::replay().and_then(|()| fuzz::all(FUZZ_SECONDS))),
     ("crash", || crash::check(1, CRASH_RUNS)),
 ];
 

@@ -39,6 +39,13 @@ pub(crate) fn all(seconds: u32) -> Result<(), Failure> {
     targets.iter().try_for_each(|target| fuzz(target, seconds))
 }
 
+/// The kept inputs again, and the form of a workspace that the other commands do not see.
+pub(crate) fn replay() -> Result<(), Failure> {
+    execute(cargo(&["fmt", "--check"]).current_dir(folder()))?;
+    execute(cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]).current_dir(folder()))?;
+    execute(cargo(&["test"]).current_dir(folder()))
+}
+
 fn fuzz(target: &str, seconds: u32) -> Result<(), Failure> {
     let time = format!("-max_total_time={seconds}");
     let said = listen(cargo(&["fuzz", "run", "-s", "none", target, "--", &time]).current_dir(folder()))?;

@@ -20,6 +20,8 @@ pub(crate) fn run(args: &Stat, json: bool) -> Outcome {
     let reader = cat::open(&args.dir)?;
     let stat = reader.stat().map_err(|error| Failure::log(&args.dir, &error))?;
     let report = reader.report();
+    // Behind the end of a log that was closed in good order there may be leftovers of a segment's earlier life.
+    let torn = report.torn.as_ref().filter(|_| !report.clean);
     let mut out = Output::lock();
     if json {
         out.line(&json!({
@@ -36,7 +38,7 @@ pub(crate) fn run(args: &Stat, json: bool) -> Outcome {
             "segments_free": stat.segments_free,
             "file_bytes": stat.file_bytes,
             "blobs": stat.blobs,
-            "cut_at_lsn": report.torn.as_ref().map(|torn| torn.at.get()),
+            "cut_at_lsn": torn.map(|torn| torn.at.get()),
             "damage": report.damage.as_ref().map(ToString::to_string),
         }))?;
         out.finish()?;
@@ -59,7 +61,7 @@ pub(crate) fn run(args: &Stat, json: bool) -> Outcome {
     for (name, value) in rows {
         out.line(&format_args!("{name:<28}{value}"))?;
     }
-    if let Some(torn) = &report.torn {
+    if let Some(torn) = torn {
         out.line(&format_args!("{:<28}{}: {}", "cut at lsn", torn.at, torn.why))?;
     }
     out.finish()?;

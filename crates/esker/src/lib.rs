@@ -1,3 +1,6 @@
+//! The facade of the esker log. Owns where a log is and how it is opened ([`Config`]), and the names that users need from
+//! the layers below; refuses algorithms.
+//!
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 

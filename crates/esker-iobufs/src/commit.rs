@@ -28,6 +28,7 @@ impl IoBufs {
         if stable > lsn {
             return Ok(stable);
         }
+        let mut exists = false;
         let mut progress = sync::lock(&self.progress);
         loop {
             // What is stable stays so even after the engine has stopped.
@@ -38,6 +39,14 @@ impl IoBufs {
                 return Err(poison.clone().into());
             }
             if progress.leading {
+                // Lower LSNs are served first, so that one beyond the log would wait for as long as others come.
+                if !exists && lsn >= progress.open_limit(self.options.limit()) {
+                    drop(progress);
+                    self.check_reserved(lsn)?;
+                    exists = true;
+                    progress = sync::lock(&self.progress);
+                    continue;
+                }
                 self.counters.commit_waits.add(1);
                 let waiter = progress.enqueue(lsn);
                 drop(progress);
@@ -63,6 +72,11 @@ impl IoBufs {
             Some(last) if self.stable() < end => self.make_stable(Lsn::new(last)),
             _ => Ok(self.stable()),
         }
+    }
+
+    fn check_reserved(&self, lsn: Lsn) -> Result<(), EngineError> {
+        let end = self.reserved();
+        if lsn >= end { Err(EngineError::NeverReserved { lsn, end }) } else { Ok(()) }
     }
 
     /// One round, which covers `lsn`.

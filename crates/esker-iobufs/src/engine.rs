@@ -94,14 +94,10 @@ impl IoBufs {
         Ok(engine)
     }
 
-    /// Where the first buffer belongs: the rest of the tip's segment, or, where no segment is begun yet, no bytes at all,
-    /// so that the first claim asks for one.
+    /// Where the first buffer belongs.
     fn first_place(&self) -> Place {
         let Options { tip, tip_segment, segment_bytes, .. } = self.options;
-        let at = tip.offset_in_segment(segment_bytes);
-        let rest = if at == 0 { 0 } else { segment_bytes.get() - at };
-        let bytes = self.options.capacity(rest);
-        Place { lsn: tip, file: tip_segment + u64::from(at), bytes, ends_segment: bytes == rest }
+        self.place_after(tip, tip_segment + u64::from(tip.offset_in_segment(segment_bytes)))
     }
 
     /// Reserves room for a message of `len` payload bytes, to be filled in place. Lock-free unless a buffer must be
@@ -260,10 +256,11 @@ impl IoBufs {
 
     /// Seals the open buffer, once the segment after it is prepared if it is the last of its own.
     fn seal(&self, slot: &Slot, need: Need, roll: &mut Roll) -> Result<(Header, bool), EngineError> {
+        // Writing out asks for no segment, even if this one is exactly full: what was claimed can become stable although
+        // there is no room for more.
+        let ends_segment = slot.ends_segment() && need == Need::Room;
         loop {
             let seen = slot.header();
-            let full = seen.offset() == self.options.room().end;
-            let ends_segment = slot.ends_segment() && (need == Need::Room || full);
             if ends_segment && roll.next_segment.is_none() {
                 let base = self.segment_end(slot);
                 let segment = self.source.activate(base).map_err(|error| match error {
@@ -300,10 +297,12 @@ impl IoBufs {
         (place, Some(header.encode()))
     }
 
-    /// The buffer that goes on in the middle of a segment.
+    /// The buffer that goes on at `lsn`: the rest of its segment, or, where no segment is begun yet, no bytes at all, so
+    /// that the first claim asks for one.
     fn place_after(&self, lsn: Lsn, file: FileOffset) -> Place {
         let segment_bytes = self.options.segment_bytes;
-        let rest = segment_bytes.get() - lsn.offset_in_segment(segment_bytes);
+        let at = lsn.offset_in_segment(segment_bytes);
+        let rest = if at == 0 { 0 } else { segment_bytes.get() - at };
         let bytes = self.options.capacity(rest);
         Place { lsn, file, bytes, ends_segment: bytes == rest }
     }

@@ -89,6 +89,11 @@ impl Progress {
         self.newest = seq;
     }
 
+    /// No claim that is known here reaches beyond this LSN: the end of the open buffer, of at most `bytes`.
+    pub(crate) fn open_limit(&self, bytes: u32) -> Lsn {
+        self.lives[self.index(self.newest)].lsn.checked_add(u64::from(bytes)).unwrap_or(Lsn::MAX)
+    }
+
     /// Notes that the buffer at `index` of the ring is written up to `end`, and moves the watermark over the contiguous
     /// prefix.
     pub(crate) fn mark_written(&mut self, index: usize, end: Lsn) {

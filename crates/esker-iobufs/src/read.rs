@@ -36,8 +36,10 @@ impl IoBufs {
             // The pin is released even if `read` panics: otherwise the ring would stop here for ever.
             let _pin = Pin { engine: self, index };
             let slot = &self.slots[index];
-            if let Some(settled) = slot.settled().filter(|&settled| slot.at(lsn) < settled) {
-                return Ok(Found::InMemory(read(slot.settled_bytes(lsn, settled))));
+            if let (Some(settled), Some(at)) = (slot.settled(), slot.at(lsn))
+                && at < settled
+            {
+                return Ok(Found::InMemory(read(slot.settled_bytes(at, settled))));
             }
         } else {
             drop(progress);

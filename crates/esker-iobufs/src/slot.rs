@@ -223,10 +223,11 @@ impl Slot {
         FileOffset::new(self.line.file_base.load(Ordering::Relaxed).wrapping_add(u64::from(at)))
     }
 
-    /// The memory position of an LSN of this life.
-    pub(crate) fn at(&self, lsn: Lsn) -> u32 {
+    /// The memory position of an LSN that does not lie before this life; `None` if it lies so far behind that no position
+    /// can be.
+    pub(crate) fn at(&self, lsn: Lsn) -> Option<u32> {
         // ORDERING: Relaxed: callers are ordered after `open` by a lock.
-        lsn.get().wrapping_sub(self.line.base.load(Ordering::Relaxed)) as u32
+        u32::try_from(lsn.get().wrapping_sub(self.line.base.load(Ordering::Relaxed))).ok()
     }
 
     /// The ready buffer's content, padded by `fill_pad` if that was decided when it was sealed. The caller must be the one
@@ -253,11 +254,10 @@ impl Slot {
         Finished { bytes, offset: self.file_at(start), end: self.lsn_at(end), pad_bytes: end - claimed }
     }
 
-    /// The bytes from `lsn` up to `settled`, a position that [`Slot::settled`] returned in this life. The caller has pinned
+    /// The bytes from `at`, a position in this life, up to `settled`, a position that [`Slot::settled`] returned in this life. The caller has pinned
     /// the buffer, so that its life goes on.
     #[expect(unsafe_code, reason = "settled bytes are not written any more")]
-    pub(crate) fn settled_bytes(&self, lsn: Lsn, settled: u32) -> &[u8] {
-        let at = self.at(lsn);
+    pub(crate) fn settled_bytes(&self, at: u32, settled: u32) -> &[u8] {
         // SAFETY: I6 (pinned life): all bytes below `settled` were final when there was no writer: later claims and the pad
         // begin at or above it, and the pin keeps the next life from beginning. P2 orders us after their writers.
         unsafe { self.memory.range(at..settled) }

@@ -1,6 +1,6 @@
 //! What the engine does when nothing fails.
 
-use std::{collections::BTreeMap, sync::atomic::AtomicBool, thread};
+use std::{collections::BTreeMap, sync::atomic::AtomicBool, thread, time::Duration};
 
 use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind, SEGMENT_HEADER_BYTES};
 use proptest::prelude::*;
@@ -266,6 +266,46 @@ fn options_that_contradict_each_other_are_all_named() {
     };
     let error = crate::IoBufs::start(file, bench.source.clone(), options).unwrap_err();
     assert_eq!(error.faults.len(), 4, "{error}");
+}
+
+#[test]
+fn an_lsn_4_gib_beyond_the_end_is_no_message_in_memory() {
+    let bench = Bench::new(1024, 2, 4096, 0);
+    let lsn = bench.append(b"the only one");
+    for beyond in [1 << 32, 1 << 40, u64::MAX - 4096] {
+        let error = bench.engine.read(lsn + beyond, |_| ()).unwrap_err();
+        assert!(matches!(error, EngineError::NeverReserved { .. }), "{beyond}: {error}");
+    }
+}
+
+#[test]
+fn an_lsn_that_does_not_exist_does_not_wait_for_those_that_do() {
+    use std::sync::atomic::Ordering;
+    let bench = Bench::new(1024, 4, 1 << 16, 0);
+    bench.file.syncs_take(Duration::from_millis(1));
+    let stop = AtomicBool::new(false);
+    let (bench, stop) = (&bench, &stop);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(move || {
+                // Not for ever, so that the test fails instead of hanging.
+                while !stop.load(Ordering::Relaxed) && bench.engine.stats().syncs < 10_000 {
+                    bench.engine.make_stable(bench.append(&[1; 30])).unwrap();
+                }
+            });
+        }
+        while bench.engine.stats().commit_waits < 20 {
+            thread::yield_now();
+        }
+        for _ in 0..50 {
+            let begun = bench.engine.stats().syncs;
+            let error = bench.engine.make_stable(Lsn::MAX).unwrap_err();
+            assert!(matches!(error, EngineError::NeverReserved { .. }), "{error}");
+            let syncs = bench.engine.stats().syncs - begun;
+            assert!(syncs < 100, "waited for {syncs} syncs");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 proptest! {

@@ -111,6 +111,25 @@ fn a_full_source_is_an_error_to_the_caller_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_fills_its_segment_exactly_becomes_stable_although_there_is_no_other() {
+    // Two buffers of half a segment, each filled to the last byte.
+    let bench = Bench::new(2048, 2, 4096, 0);
+    bench.append(&[1; 1024 - 64 - 24]);
+    bench.append(&[2; 1024 - 24]);
+    bench.append(&[3; 1024 - 24]);
+    let last = bench.append(&[4; 1024 - 24]);
+    bench.source.set_full(true);
+    assert_eq!(bench.engine.make_stable(last).unwrap(), Lsn::new(4096));
+    assert_eq!(bench.engine.reserved(), Lsn::new(4096));
+    let error = bench.engine.reserve(MessageKind::Inline, 0).unwrap_err();
+    assert!(matches!(error, EngineError::NoSpace { at, .. } if at == Lsn::new(4096)), "{error}");
+    bench.source.set_full(false);
+    assert_eq!(bench.append(b"goes on"), Lsn::new(4096 + 64));
+    let end = bench.engine.flush().unwrap();
+    assert_eq!(bench.messages(&bench.file.synced(), end).len(), 5);
+}
+
+#[test]
 fn a_write_to_a_full_storage_is_kept_and_tried_again() {
     let bench = Bench::new(256, 2, 4096, 0);
     let first = bench.append(&[1; 100]);

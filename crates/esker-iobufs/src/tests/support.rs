@@ -4,6 +4,7 @@
 use std::{
     io::{self, IoSlice},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use esker_format::{Epoch, FileOffset, LogId, Lsn, Message, MessageKind, ScanContext, Scanner, SegmentBytes};
@@ -29,6 +30,7 @@ struct FileState {
     /// Errors go away after this many.
     errors_left: u32,
     panics: bool,
+    sync_takes: Duration,
 }
 
 impl TestFile {
@@ -50,6 +52,11 @@ impl TestFile {
     /// Lets every write and sync panic.
     pub(super) fn panic_from_now_on(&self) {
         self.state.lock().unwrap().panics = true;
+    }
+
+    /// Makes syncs slow, so that others come while one is under way.
+    pub(super) fn syncs_take(&self, duration: Duration) {
+        self.state.lock().unwrap().sync_takes = duration;
     }
 
     fn panic_if_told(&self) {
@@ -125,6 +132,10 @@ impl StorageFile for TestFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.panic_if_told();
+        let sync_takes = self.state.lock().unwrap().sync_takes;
+        if !sync_takes.is_zero() {
+            std::thread::sleep(sync_takes);
+        }
         let mut state = self.state.lock().unwrap();
         let kind = state.sync_error;
         state.fail(kind)?;

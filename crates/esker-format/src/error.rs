@@ -77,6 +77,22 @@ pub enum StructureError {
         /// The base of the segment.
         base: Lsn,
     },
+    /// A log never comes to such an LSN.
+    #[error("{name} {lsn} is not below {}", Lsn::LIMIT)]
+    BeyondLimit {
+        /// The name of the field.
+        name: &'static str,
+        /// Its value.
+        lsn: Lsn,
+    },
+    /// A superblock is never updated so often.
+    #[error("generation {found} is not below {limit}")]
+    Generation {
+        /// What it says.
+        found: u64,
+        /// What no generation reaches.
+        limit: u64,
+    },
     /// A flag is neither 0 nor 1.
     #[error("{name} is {found}, neither 0 nor 1")]
     Flag {

@@ -26,8 +26,11 @@ impl Lsn {
     pub const ZERO: Self = Self(0);
     /// The first message of a log.
     pub const FIRST: Self = Self(SEGMENT_HEADER_BYTES as u64);
-    /// The largest LSN. No message can end beyond it.
+    /// The largest value, and more than any LSN of a log.
     pub const MAX: Self = Self(u64::MAX);
+    /// No byte of a log has this LSN or a higher one: 2^63. Headers that say otherwise are refused, so that whoever goes on
+    /// from what they say to the end of a segment never overflows.
+    pub const LIMIT: Self = Self(1 << 63);
 
     /// The position `bytes` from the beginning of the log.
     #[must_use]

@@ -7,6 +7,7 @@
 use crate::error::StructureError;
 use crate::identity::{ChecksumMismatch, LogId};
 use crate::layout::{self, Field};
+use crate::position::Lsn;
 
 /// The version of the format that this crate reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
@@ -47,6 +48,14 @@ pub(crate) fn open<const N: usize>(bytes: &[u8], magic: [u8; 8]) -> Result<(&[u8
     match VERSION.u16_of(bytes) {
         FORMAT_VERSION => Ok((bytes, log_id)),
         found => Err(StructureError::Version { found, supported: FORMAT_VERSION }),
+    }
+}
+
+/// The LSN in a field, if a log can come to it.
+pub(crate) fn lsn_of(bytes: &[u8], field: Field) -> Result<Lsn, StructureError> {
+    match Lsn::new(field.u64_of(bytes)) {
+        lsn if lsn < Lsn::LIMIT => Ok(lsn),
+        lsn => Err(StructureError::BeyondLimit { name: field.name, lsn }),
     }
 }
 

@@ -48,7 +48,8 @@ impl SegmentHeader {
     ///
     /// # Panics
     ///
-    /// If the base is not a multiple of the segment size, or the floor or the mark lies beyond it (S2).
+    /// If the base is not a multiple of the segment size or not below [`Lsn::LIMIT`], or the floor or the mark lies beyond
+    /// it (S2).
     #[must_use]
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let Self { log_id, base, floor, mark, epoch, segment_bytes } = *self;
@@ -56,6 +57,7 @@ impl SegmentHeader {
             base.offset_in_segment(segment_bytes) == 0,
             "base {base} is not a multiple of the segment size {segment_bytes}"
         );
+        assert!(base < Lsn::LIMIT, "base {base} is not below {}", Lsn::LIMIT);
         assert!(floor <= base, "floor {floor} lies beyond the base {base}");
         assert!(mark <= base, "mark {mark} lies beyond the base {base}");
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
@@ -82,7 +84,7 @@ impl SegmentHeader {
         }
         prefix::check_zero(bytes, ZERO)?;
         let segment_bytes = SegmentBytes::from_log2(SEGMENT_LOG2.u8_of(bytes))?;
-        let base = Lsn::new(BASE.u64_of(bytes));
+        let base = prefix::lsn_of(bytes, BASE)?;
         if base.offset_in_segment(segment_bytes) != 0 {
             return Err(StructureError::BaseUnaligned { base, segment_bytes });
         }

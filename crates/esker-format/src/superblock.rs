@@ -51,10 +51,21 @@ impl Superblock {
     /// The first eight bytes of each copy.
     pub const MAGIC: [u8; 8] = *b"ESKERSUP";
 
+    /// No generation reaches this: 2^63. At one update per nanosecond it takes three centuries.
+    pub const GENERATION_LIMIT: u64 = 1 << 63;
+
     /// The bytes of one copy.
+    ///
+    /// # Panics
+    ///
+    /// If the generation is not below [`Superblock::GENERATION_LIMIT`], or an LSN not below [`Lsn::LIMIT`].
     #[must_use]
     pub fn encode(&self) -> [u8; SUPERBLOCK_BYTES] {
         let Self { log_id, segment_bytes, generation, epoch, epoch_start, floor, mark, clean } = *self;
+        let limit = Self::GENERATION_LIMIT;
+        assert!(generation < limit, "generation {generation} is not below {limit}");
+        let last = epoch_start.max(floor).max(mark);
+        assert!(last < Lsn::LIMIT, "LSN {last} is not below {}", Lsn::LIMIT);
         let mut bytes = [0; SUPERBLOCK_BYTES];
         SEGMENT_LOG2.put(&mut bytes, segment_bytes.log2().to_le_bytes());
         CLEAN.put(&mut bytes, u8::from(clean).to_le_bytes());
@@ -80,14 +91,18 @@ impl Superblock {
             1 => true,
             found => return Err(StructureError::Flag { name: CLEAN.name, found }),
         };
+        let (generation, limit) = (GENERATION.u64_of(bytes), Self::GENERATION_LIMIT);
+        if generation >= limit {
+            return Err(StructureError::Generation { found: generation, limit });
+        }
         Ok(Self {
             log_id,
             segment_bytes: SegmentBytes::from_log2(SEGMENT_LOG2.u8_of(bytes))?,
-            generation: GENERATION.u64_of(bytes),
+            generation,
             epoch: Epoch::new(EPOCH.u32_of(bytes)),
-            epoch_start: Lsn::new(EPOCH_START.u64_of(bytes)),
-            floor: Lsn::new(FLOOR.u64_of(bytes)),
-            mark: Lsn::new(MARK.u64_of(bytes)),
+            epoch_start: prefix::lsn_of(bytes, EPOCH_START)?,
+            floor: prefix::lsn_of(bytes, FLOOR)?,
+            mark: prefix::lsn_of(bytes, MARK)?,
             clean,
         })
     }
@@ -138,13 +153,10 @@ pub struct SuperblockCopies {
 impl SuperblockCopies {
     /// The generation for the first update after the copies were read: one or two higher than that of the newest copy, so
     /// that [`Superblock::copy_offsets`] of the update begins with a copy that is unusable or older, if there is one (B1).
-    ///
-    /// # Panics
-    ///
-    /// If generations are used up. At one update per nanosecond that takes five centuries.
     #[must_use]
     pub fn next_generation(&self) -> u64 {
-        let next = |by| self.newest.generation.checked_add(by).expect("generations are not used up");
+        // What was decoded is below the limit, so this cannot overflow.
+        let next = |by| self.newest.generation + by;
         // The copies are numbered in the order of the file, and a generation's lowest bit is the number of the copy that is
         // written first.
         match self.copies.iter().position(|copy| *copy != Ok(self.newest)) {

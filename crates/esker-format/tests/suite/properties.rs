@@ -18,6 +18,11 @@ fn edgy_u64() -> impl Strategy<Value = u64> {
     prop_oneof![any::<u64>(), 0..3u64, (0..3u64).prop_map(|below| u64::MAX - below), any::<u32>().prop_map(u64::from)]
 }
 
+/// Any number that an LSN or a generation can be, the ends of the range and their neighbours often.
+fn edgy_u63() -> impl Strategy<Value = u64> {
+    edgy_u64().prop_map(|number| number >> 1)
+}
+
 fn edgy_u32() -> impl Strategy<Value = u32> {
     prop_oneof![any::<u32>(), 0..3u32, (0..3u32).prop_map(|below| u32::MAX - below)]
 }
@@ -38,7 +43,7 @@ prop_compose! {
     fn segment_header()(
         log_id in log_id(),
         segment_bytes in segment_bytes(),
-        [at, floor, mark] in [edgy_u64(), edgy_u64(), edgy_u64()],
+        [at, floor, mark] in [edgy_u63(), edgy_u63(), edgy_u63()],
         epoch in edgy_u32(),
     ) -> SegmentHeader {
         let base = Lsn::new(at).segment_base(segment_bytes);
@@ -51,7 +56,7 @@ prop_compose! {
     fn superblock()(
         log_id in log_id(),
         segment_bytes in segment_bytes(),
-        [generation, epoch_start, floor, mark] in [edgy_u64(), edgy_u64(), edgy_u64(), edgy_u64()],
+        [generation, epoch_start, floor, mark] in [edgy_u63(), edgy_u63(), edgy_u63(), edgy_u63()],
         epoch in edgy_u32(),
         clean in any::<bool>(),
     ) -> Superblock {
@@ -277,7 +282,7 @@ proptest! {
     #[test]
     fn newest_whole_copy_of_the_superblock_counts(
         old in superblock(),
-        generations in [edgy_u64(), edgy_u64()],
+        generations in [edgy_u63(), edgy_u63()],
         spoiled in [prop::option::of(any::<Index>()), prop::option::of(any::<Index>())],
     ) {
         let copies = generations.map(|generation| Superblock { generation, ..old });
@@ -292,7 +297,7 @@ proptest! {
             (Ok(found), Some(newest)) => {
                 prop_assert_eq!(found.newest, newest);
                 prop_assert_eq!(found.copies.map(|copy| copy.is_ok()), spoiled.map(|spoiled| spoiled.is_none()));
-                if newest.generation < u64::MAX - 2 {
+                if newest.generation < Superblock::GENERATION_LIMIT - 2 {
                     let next = Superblock { generation: found.next_generation(), ..newest };
                     let first = (next.copy_offsets()[0].get() / SUPERBLOCK_BYTES as u64) as usize;
                     prop_assert!(next.generation > newest.generation);
@@ -539,6 +544,37 @@ fn floor_and_mark_may_be_the_base_but_not_beyond() {
         let error = SegmentHeader::decode(&bytes).unwrap_err();
         assert!(matches!(error, StructureError::BeyondBase { lsn, base: BASE, .. } if lsn == BASE + 1), "{error}");
     }
+}
+
+#[test]
+fn numbers_that_no_log_reaches_are_refused() {
+    let superblock = Superblock {
+        log_id: LOG_ID,
+        segment_bytes: BYTES,
+        generation: 3,
+        epoch: Epoch::new(2),
+        epoch_start: BASE,
+        floor: Lsn::FIRST,
+        mark: BASE,
+        clean: true,
+    };
+    // The highest byte of each field, so that 0x80 is 2^63.
+    let fields = [(39, "generation"), (47, "epoch_start"), (55, "floor"), (63, "mark")];
+    for (at, name) in fields {
+        let mut bytes = superblock.encode();
+        bytes[at] = 0x7f;
+        reseal(&mut bytes, LOG_ID);
+        assert!(Superblock::decode(&bytes).is_ok(), "{name}");
+        bytes[at] = 0x80;
+        reseal(&mut bytes, LOG_ID);
+        let shown = Superblock::decode(&bytes).unwrap_err().to_string();
+        assert!(shown.starts_with(name) && shown.ends_with("is not below 9223372036854775808"), "{shown}");
+    }
+    let mut bytes = Segment::new().bytes;
+    bytes[39] = 0x80;
+    reseal(&mut bytes, LOG_ID);
+    let error = SegmentHeader::decode(&bytes).unwrap_err();
+    assert!(matches!(error, StructureError::BeyondLimit { name: "base", .. }), "{error}");
 }
 
 #[test]

@@ -84,6 +84,13 @@ fn segment_sizes_are_those_of_the_text() {
 }
 
 #[test]
+fn limits_are_those_of_the_text() {
+    assert_eq!((Lsn::LIMIT.get(), Superblock::GENERATION_LIMIT), (1 << 63, 1 << 63));
+    assert!(section("## The logical log").contains("No LSN in a log reaches 2^63."));
+    assert!(section("### Superblock").contains("Higher with each update, below 2^63."));
+}
+
+#[test]
 fn checksum_is_the_crc_of_identity_and_bytes() {
     // The check value that catalogues of CRCs give, reached through a log identity that is a part of the input.
     let digits: Vec<u8> = (b'0'..=b'9').cycle().take(25).collect();

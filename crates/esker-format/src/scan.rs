@@ -121,15 +121,15 @@ pub struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     /// A scanner of `bytes`, which begin at the LSN `start`: at a message, or at the segment's header, which is skipped
-    /// unread. Bytes beyond the end of the segment are not looked at.
+    /// unread. Bytes beyond the end of the segment are not looked at, and none at all at or beyond [`Lsn::LIMIT`].
     ///
     /// Whether one damage or another is reported can depend on how much of the segment is at hand; with all of it, the
     /// statement is the most precise.
     #[must_use]
     pub fn new(bytes: &'a [u8], start: Lsn, context: ScanContext) -> Self {
         let in_segment = start.offset_in_segment(context.segment_bytes);
-        // The very last segment that an LSN can name is taken to be one byte short, so that every end can be named.
-        let room = u64::from(context.segment_bytes.get() - in_segment).min(u64::MAX - start.get()) as usize;
+        // No log comes to the limit, which is the end of a segment, too; so no position that follows overflows.
+        let room = if start < Lsn::LIMIT { (context.segment_bytes.get() - in_segment) as usize } else { 0 };
         let bytes = &bytes[..bytes.len().min(room)];
         let header_rest = SEGMENT_HEADER_BYTES.saturating_sub(in_segment as usize);
         Self {

@@ -326,19 +326,22 @@ fn survey_finds_the_highest_mark_beyond_damage() {
 }
 
 #[test]
-fn last_segment_that_an_lsn_can_name_is_scanned_without_overflow() {
-    let base = Lsn::MAX.segment_base(BYTES);
+fn scanning_ends_at_the_limit_of_all_lsns() {
+    let base = Lsn::new(Lsn::LIMIT.get() - 1).segment_base(BYTES);
     let start = base + SEGMENT_HEADER_BYTES as u64;
     let len = BYTES.get() as usize - SEGMENT_HEADER_BYTES - MESSAGE_HEADER_BYTES;
-    let to_the_end = message(MessageKind::Inline, start, base, Epoch::new(1), &vec![1; len]);
-    let kind = Scanner::new(&to_the_end, start, context()).next().unwrap().unwrap_err().kind;
-    assert_eq!(kind, DamageKind::LengthOverrun { len: len as u32, room: len - 1 });
-
-    let almost = message(MessageKind::Inline, start, base, Epoch::new(1), &vec![1; len - 1]);
-    let mut scanner = Scanner::new(&almost, start, context());
-    assert_eq!(scanner.next().unwrap().unwrap().end(), Lsn::MAX);
+    let last = message(MessageKind::Pad, start, base, Epoch::new(1), &vec![0; len]);
+    let mut scanner = Scanner::new(&last, start, context());
+    assert_eq!(scanner.next().unwrap().unwrap().end(), Lsn::LIMIT);
     assert!(scanner.next().is_none());
-    assert_eq!(Scanner::new(&to_the_end, Lsn::MAX, context()).next(), None);
+    assert!(scanner.is_complete());
+    for beyond in [Lsn::LIMIT, Lsn::LIMIT + 64, Lsn::new(u64::MAX - 4000), Lsn::MAX] {
+        let message = message(MessageKind::Mark, beyond, beyond, Epoch::new(1), b"");
+        let mut scanner = Scanner::new(&message, beyond, context());
+        assert_eq!(scanner.next(), None);
+        assert_eq!(scanner.resync(), None);
+        assert_eq!(scanner.next_lsn(), beyond);
+    }
 }
 
 #[test]

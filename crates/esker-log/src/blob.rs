@@ -31,6 +31,8 @@ struct State {
     written: u32,
     /// Blobs whose record is not appended yet: nobody points at them, and they are no orphans.
     pending: BTreeSet<BlobId>,
+    /// Once the directory could not be synced, entries may be lost that a later sync does not bring back.
+    failed: Option<Error>,
 }
 
 impl Blobs {
@@ -47,6 +49,9 @@ impl Blobs {
     pub(crate) fn write(&self, hint: Lsn, payload: &[u8]) -> Result<BlobPointer, Error> {
         let id = {
             let mut state = self.state();
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
             let id = BlobId { hint, epoch: self.epoch, n: state.written };
             state.written += 1;
             state.pending.insert(id);
@@ -78,7 +83,13 @@ impl Blobs {
         file.write_all_vectored_at(&[IoSlice::new(&encoded), IoSlice::new(payload)], 0)
             .map_err(|error| failed("write", error))?;
         file.sync_all().map_err(|error| failed("sync", error))?;
-        crate::sync_dir(self.storage.as_ref())
+        let synced = crate::sync_dir(self.storage.as_ref());
+        // Whatever this sync said, one that failed meanwhile may have been the one that lost this entry.
+        let mut state = self.state();
+        if let Err(error) = synced {
+            state.failed.get_or_insert(error);
+        }
+        state.failed.clone().map_or(Ok(()), Err)
     }
 
     /// The blob's record is appended.

@@ -16,10 +16,15 @@ use crate::{
     names::{SUPERBLOCK, SUPERBLOCK_NEW},
 };
 
+/// How often a superblock is read before a copy is called damaged.
+const READS_MAX: u32 = 3;
+
 /// What the superblock file says.
 #[derive(Debug)]
 pub(crate) struct LoadedControl {
     pub(crate) superblock: Superblock,
+    /// The generation of the next update: one that writes a copy first that is unusable or older, if there is one.
+    pub(crate) next_generation: u64,
     /// A copy that cannot be read while the other can, or that lags behind it.
     pub(crate) damaged: Option<Corruption>,
 }
@@ -36,14 +41,21 @@ pub(crate) fn load(storage: &dyn Storage) -> Result<LoadedControl, Error> {
         Err(error) => return Err(Error::io("open", SUPERBLOCK, error)),
     };
     let mut bytes = vec![0; SUPERBLOCK_COPIES * SUPERBLOCK_BYTES];
-    let read = file.read_at(&mut bytes, 0).map_err(|error| Error::io_at("read", SUPERBLOCK, 0, error))?;
+    let mut read = 0;
+    // A copy that is being written at this moment, while the log is open elsewhere, is whole the next time.
+    for _ in 0..READS_MAX {
+        read = file.read_at(&mut bytes, 0).map_err(|error| Error::io_at("read", SUPERBLOCK, 0, error))?;
+        if Superblock::newest(&bytes[..read]).is_ok_and(|copies| copies.copies.iter().all(Result::is_ok)) {
+            break;
+        }
+    }
     match Superblock::newest(&bytes[..read]) {
-        Ok(SuperblockCopies { newest, copies }) => {
+        Ok(both @ SuperblockCopies { newest, copies }) => {
             // A program of a later version has begun to write here, and must finish.
             copies.iter().try_for_each(newer_version)?;
             let damage = copies.iter().position(Result::is_err);
             let damaged = damage.map(|copy| corrupt(copy, copies[copy].expect_err("found above").to_string()));
-            Ok(LoadedControl { superblock: newest, damaged })
+            Ok(LoadedControl { superblock: newest, next_generation: both.next_generation(), damaged })
         }
         Err(SuperblockError::BothDamaged { first, second }) => {
             newer_version(&Err(first))?;
@@ -91,14 +103,18 @@ pub(crate) fn create(storage: &dyn Storage, superblock: &Superblock) -> Result<(
 pub(crate) struct Control {
     file: Arc<dyn StorageFile>,
     current: Superblock,
+    next_generation: u64,
     /// After a failed update nothing is known about either copy, so that nothing may be built on a later success.
     failed: Option<Error>,
 }
 
 impl Control {
-    pub(crate) fn open(storage: &dyn Storage, current: Superblock) -> Result<Self, Error> {
+    /// For updating what was loaded. Makes it durable first: a copy that a process which has died since left in a cache
+    /// must not be torn together with the one that the next update overwrites.
+    pub(crate) fn open(storage: &dyn Storage, current: Superblock, next_generation: u64) -> Result<Self, Error> {
         let file = storage.open(SUPERBLOCK, Access::ReadWrite).map_err(|error| Error::io("open", SUPERBLOCK, error))?;
-        Ok(Self { file, current, failed: None })
+        file.sync_data().map_err(|error| Error::io("sync", SUPERBLOCK, error))?;
+        Ok(Self { file, current, next_generation, failed: None })
     }
 
     /// Changes the superblock, durably.
@@ -112,10 +128,11 @@ impl Control {
         }
         let mut next = self.current;
         change(&mut next);
-        next.generation += 1;
+        next.generation = self.next_generation;
         match self.write(&next) {
             Ok(()) => {
                 self.current = next;
+                self.next_generation += 1;
                 Ok(())
             }
             Err(error) => {

@@ -96,7 +96,7 @@ pub enum Error {
     Poisoned(#[from] Poison),
 }
 
-/// The kinds of [`Error`], for matching.
+/// The kinds of [`Error`](enum@Error), for matching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -214,6 +214,16 @@ pub enum CorruptionKind {
         /// Everything below this LSN had been durable.
         durable_to: Lsn,
     },
+    /// The file ends here.
+    FileCut {
+        /// Everything below this LSN had been durable.
+        durable_to: Lsn,
+    },
+    /// The file is longer than any log.
+    TooLong {
+        /// Its length in bytes.
+        file_bytes: u64,
+    },
     /// A segment header cannot be read.
     SegmentHeader {
         /// What is wrong with it.
@@ -243,6 +253,12 @@ impl fmt::Display for CorruptionKind {
             }
             Self::MissingSegment { durable_to } => {
                 write!(f, "the segment is missing, although everything below lsn {durable_to} had been durable")
+            }
+            Self::FileCut { durable_to } => {
+                write!(f, "the file ends here, although everything below lsn {durable_to} had been durable")
+            }
+            Self::TooLong { file_bytes } => {
+                write!(f, "the file has {file_bytes} bytes, which are more segments than a log can have")
             }
             Self::SegmentHeader { reason } => write!(f, "segment header: {reason}"),
             Self::Superblock { copy, reason } => write!(f, "copy {copy} of the superblock: {reason}"),

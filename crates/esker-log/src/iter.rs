@@ -8,6 +8,7 @@ use esker_storage::Storage;
 use crate::{
     Error, Record,
     error::{Corruption, CorruptionKind},
+    read::unless_truncated,
     walk::{Placement, Rules, Step, Walk},
 };
 
@@ -77,7 +78,9 @@ impl Iter {
                         continue;
                     }
                     match Record::of(&message, self.origin.storage.as_ref(), self.origin.log_id) {
-                        Some(record) => return record.map(Some),
+                        Some(record) => {
+                            return unless_truncated(&self.origin, message.header.lsn, record).map(Some);
+                        }
                         None => continue,
                     }
                 }

@@ -37,6 +37,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod blob;
 mod control;
 mod error;

@@ -6,21 +6,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use esker_format::{BLOB_POINTER_BYTES, BlobId, Epoch, LogId, Lsn, MessageKind, SegmentBytes, SegmentId, Superblock};
+use esker_format::{BLOB_POINTER_BYTES, BlobId, Epoch, LogId, Lsn, MessageKind, SegmentBytes, Superblock};
 use esker_iobufs::{EngineError, Found, IoBufs, Reservation};
 use esker_segments::{Accountant, RecoveredLog};
-use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock, is_out_of_space};
+use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock};
 
 use crate::{
-    Error, Iter, Options, Record, RecoveryReport, Stats,
+    Error, Iter, Options, Record, RecoveryReport, Stats, adopt,
     blob::{self, Blobs},
     control::{self, Control},
     flusher::Flusher,
     iter::{Locate, Origin},
     names::{LOCK, LOG},
-    read::{read_written, walk_pointers},
+    read::{BeyondDamage, read_written, unless_truncated, walk_pointers},
     record::whole_message,
-    recovery::{self, Recovered, RecoveryNote},
+    recovery::{self, Recovered},
     segments::Segments,
     walk::{Placement, Rules},
 };
@@ -94,6 +94,9 @@ impl Log {
         let created = !has_superblock(storage.as_ref())?;
         if created {
             create(storage.as_ref(), segment_bytes, options.log_id)?;
+        } else {
+            // Whoever created it may have died before its directory entry was durable.
+            crate::sync_dir(storage.as_ref())?;
         }
         let mut recovered = recovery::recover(storage.as_ref())?;
         if let Some(damage) = recovered.report.damage {
@@ -109,16 +112,27 @@ impl Log {
         options: &Options,
         recovered: Recovered,
     ) -> Result<Self, Error> {
-        let Recovered { superblock, table, slots, floor, tip, epoch, tail_blobs, mut report } = recovered;
+        let Recovered {
+            superblock,
+            next_generation,
+            table,
+            leftovers,
+            slots,
+            floor,
+            tip,
+            epoch,
+            tail_blobs,
+            mut report,
+            ..
+        } = recovered;
         let Superblock { log_id, segment_bytes, .. } = superblock;
         let epoch = epoch.next().ok_or_else(|| Error::InvalidOptions {
             faults: vec!["the log has been opened 2^32 - 1 times, which is all that its format can count".to_owned()],
         })?;
         let file = storage.open(LOG, Access::ReadWrite).map_err(|error| Error::io("open", LOG, error))?;
-        // What recovery has read may have been in a cache only.
-        file.sync_data().map_err(|error| Error::io("sync", LOG, error))?;
-        complete_last_slot(file.as_ref(), slots, segment_bytes)?;
-        let mut control = Control::open(storage.as_ref(), superblock)?;
+        adopt::make_durable(file.as_ref(), &table, report.mark.max(floor), tip)?;
+        adopt::complete_last_slot(file.as_ref(), slots, segment_bytes)?;
+        let mut control = Control::open(storage.as_ref(), superblock, next_generation)?;
         control.update(|superblock| {
             superblock.epoch = epoch;
             superblock.epoch_start = tip;
@@ -126,14 +140,14 @@ impl Log {
             superblock.mark = tip;
             superblock.clean = false;
         })?;
-        let old_blobs = collect_tail_orphans(storage.as_ref(), &mut report, &tail_blobs)?;
+        let old_blobs = adopt::collect_tail_orphans(storage.as_ref(), &mut report, &tail_blobs)?;
         let claims = table.segments.iter().map(|(&base, &(segment, _))| (segment, base));
         let recovered = RecoveredLog { segment_bytes, slot_count: slots, floor, tip, holes: &[] };
         let accountant = Accountant::recover(recovered, claims)
             .expect("recovery has checked that every segment from the floor to the tip is there, once")
             .with_slots_max(options.segments_max.unwrap_or(u32::MAX));
         let tip_segment = table.locate(tip.segment_base(segment_bytes)).unwrap_or_default();
-        let segments = Arc::new(Segments::new(file.clone(), accountant, floor));
+        let segments = Arc::new(Segments::new(file.clone(), accountant, floor, leftovers));
         let engine = Arc::new(
             IoBufs::start(
                 file.clone(),
@@ -316,7 +330,8 @@ impl Log {
         match in_memory {
             Found::InMemory(Some((MessageKind::Inline, payload))) => Ok(Record::new(lsn, payload)),
             Found::InMemory(Some((MessageKind::BlobPointer, payload))) => {
-                Record::of_pointer(lsn, &payload, shared.storage.as_ref(), shared.log_id)
+                let record = Record::of_pointer(lsn, &payload, shared.storage.as_ref(), shared.log_id);
+                unless_truncated(&self.origin(), lsn, record)
             }
             Found::InMemory(_) => Err(Error::NotARecord { lsn }),
             Found::Written => read_written(&self.origin(), lsn),
@@ -409,7 +424,8 @@ impl Log {
         let mut found = Vec::new();
         let from = self.floor();
         for base in origin.placement.bases_from(from).into_iter().take_while(|&base| base < lsn) {
-            walk_pointers(&origin, base, lsn, &mut |at, pointer| {
+            // Damage is no reason to keep what is given up.
+            walk_pointers(&origin, base, lsn, BeyondDamage::GoOn, &mut |at, pointer| {
                 if at >= from && at < lsn {
                     found.push(pointer.id);
                 }
@@ -427,8 +443,10 @@ impl Log {
     /// [`iter_from`](Log::iter_from) returns.
     pub fn collect_blobs(&self) -> Result<u32, Error> {
         let shared = &*self.shared;
-        // Listed first: a blob that is written meanwhile is not among them.
-        let candidates = blob::list(shared.storage.as_ref())?;
+        // Listed first: a blob that is written meanwhile is not among them. Those whose records are on their way are left
+        // out before the end of the log is asked for, because their records may come to lie beyond it.
+        let mut candidates = blob::list(shared.storage.as_ref())?;
+        candidates.retain(|&id| !shared.blobs.is_pending(id));
         if candidates.is_empty() {
             return Ok(0);
         }
@@ -437,7 +455,7 @@ impl Log {
         let mut live = BTreeSet::new();
         let floor = self.floor();
         for base in origin.placement.bases_from(floor).into_iter().take_while(|&base| base < end) {
-            walk_pointers(&origin, base, end, &mut |at, pointer| {
+            walk_pointers(&origin, base, end, BeyondDamage::Stop, &mut |at, pointer| {
                 if at >= floor {
                     live.insert(pointer.id);
                 }
@@ -445,7 +463,7 @@ impl Log {
         }
         let mut removed = 0;
         for id in candidates {
-            if !live.contains(&id) && !shared.blobs.is_pending(id) {
+            if !live.contains(&id) {
                 removed += u32::from(blob::remove(shared.storage.as_ref(), id)?);
             }
         }
@@ -575,41 +593,4 @@ fn create(storage: &dyn Storage, segment_bytes: SegmentBytes, log_id: Option<Log
         clean: true,
     };
     control::create(storage, &superblock)
-}
-
-/// Extends the file to whole slots: a crash may have undone a part of its last extension.
-fn complete_last_slot(file: &dyn StorageFile, slots: u32, segment_bytes: SegmentBytes) -> Result<(), Error> {
-    let have = file.len().map_err(|error| Error::io("measure", LOG, error))?;
-    let want = SegmentId::new(slots).offset(segment_bytes).get();
-    if have >= want {
-        return Ok(());
-    }
-    match file.preallocate(have, want - have) {
-        // Whoever writes there will be told.
-        Err(error) if is_out_of_space(&error) => Ok(()),
-        outcome => outcome.map_err(|error| Error::io_at("extend", LOG, have, error)),
-    }
-}
-
-/// Removes the blobs that were written after the last durable mark and whose record did not survive. Returns whether any
-/// others are there.
-fn collect_tail_orphans(
-    storage: &dyn Storage,
-    report: &mut RecoveryReport,
-    tail_blobs: &BTreeSet<BlobId>,
-) -> Result<bool, Error> {
-    let mut removed = 0;
-    let mut left = false;
-    for id in blob::list(storage)? {
-        // A record lies at or beyond its blob's hint, so that all records of such a blob were read just now.
-        if id.hint >= report.mark && !tail_blobs.contains(&id) {
-            removed += u32::from(blob::remove(storage, id)?);
-        } else {
-            left = true;
-        }
-    }
-    if removed > 0 {
-        report.notes.push(RecoveryNote::BlobsRemoved { blobs: removed });
-    }
-    Ok(left)
 }

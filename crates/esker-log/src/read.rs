@@ -28,11 +28,22 @@ pub(crate) fn read_written(origin: &Origin, lsn: Lsn) -> Result<Record, Error> {
         }
     }
     match whole_message(&bytes[..have], lsn, origin.log_id, segment_bytes) {
-        Some(message) => {
-            let record = Record::of(&message, origin.storage.as_ref(), origin.log_id);
-            record.unwrap_or(Err(Error::NotARecord { lsn }))
-        }
+        Some(message) => match Record::of(&message, origin.storage.as_ref(), origin.log_id) {
+            Some(record) => unless_truncated(origin, lsn, record),
+            None => Err(Error::NotARecord { lsn }),
+        },
         None => Err(why_no_record(origin, lsn)),
+    }
+}
+
+/// A record as it was read, unless it could not be because it was truncated meanwhile, and its blob removed.
+pub(crate) fn unless_truncated(origin: &Origin, lsn: Lsn, record: Result<Record, Error>) -> Result<Record, Error> {
+    match record {
+        Err(Error::Corrupt(corruption)) => match origin.placement.floor()? {
+            floor if lsn < floor => Err(Error::Truncated { lsn, floor }),
+            _ => Err(corruption.into()),
+        },
+        record => record,
     }
 }
 
@@ -78,11 +89,21 @@ fn why_no_record(origin: &Origin, lsn: Lsn) -> Error {
     }
 }
 
+/// What looking for pointers does when it meets damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BeyondDamage {
+    /// An error: the pointer that matters may be there.
+    Stop,
+    /// Goes on with what can be read: a pointer that is missed costs space.
+    GoOn,
+}
+
 /// Calls `visit` for every blob pointer of the segment at `base`, up to `end`.
 pub(crate) fn walk_pointers(
     origin: &Origin,
     base: Lsn,
     end: Lsn,
+    beyond_damage: BeyondDamage,
     visit: &mut dyn FnMut(Lsn, BlobPointer),
 ) -> Result<(), Error> {
     let segment_end = base + u64::from(origin.rules.segment_bytes.get());
@@ -100,6 +121,11 @@ pub(crate) fn walk_pointers(
                 }
                 continue;
             }
+            Some(Step::Damage(_)) if beyond_damage == BeyondDamage::GoOn => match walk.resync()? {
+                true => continue,
+                false => return Ok(()),
+            },
+            Some(Step::Missing) if beyond_damage == BeyondDamage::GoOn => return Ok(()),
             Some(Step::Damage(damage)) => {
                 CorruptionKind::Message { damage: damage.kind, durable_to: origin.durable_to }
             }

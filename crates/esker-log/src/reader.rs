@@ -116,7 +116,7 @@ impl LogReader {
     /// [`Error::NotEsker`], [`Error::NotFound`], [`Error::NewerFormat`], [`Error::Io`]; [`Error::Corrupt`] only if both
     /// copies of the superblock or the whole file of segments are gone.
     pub fn open(storage: Arc<dyn Storage>) -> Result<Self, Error> {
-        match recovery::recover(storage.as_ref()) {
+        match recovery::recover_beside_a_writer(storage.as_ref()) {
             Ok(recovered) => Ok(Self { storage, recovered }),
             Err(Error::NotFound) => Err(match recovery::why_not_creatable(storage.as_ref())? {
                 Some(reason) => Error::NotEsker { reason },
@@ -150,7 +150,7 @@ impl LogReader {
     ///
     /// As [`LogReader::open`]. The reader stays as it was then.
     pub fn refresh(&mut self) -> Result<Lsn, Error> {
-        self.recovered = recovery::recover(self.storage.as_ref())?;
+        self.recovered = recovery::recover_beside_a_writer(self.storage.as_ref())?;
         Ok(self.recovered.tip)
     }
 
@@ -261,12 +261,13 @@ impl LogReader {
         let orphan = |id: &esker_format::BlobId| !pointed_at.contains(id);
         report.orphan_blobs =
             blob::list(self.storage.as_ref())?.iter().filter(|id| orphan(id)).map(|id| id.file_name()).collect();
-        // What recovery could not read is met again here, unless it is a segment that is not in the table.
-        if let Some(damage) = &self.recovered.report.damage
-            && !report.damages.iter().any(|found| found.lsn == damage.lsn)
-        {
-            report.damages.push(damage.clone());
+        // What recovery could not read is met again here, unless it is a segment that is missing or has lost its header.
+        for damage in self.recovered.report.damage.iter().chain(&self.recovered.lost_headers) {
+            if !report.damages.iter().any(|found| found.lsn == damage.lsn) {
+                report.damages.push(damage.clone());
+            }
         }
+        report.damages.sort_by_key(|damage| damage.lsn);
         Ok(report)
     }
 

@@ -14,6 +14,8 @@
 //! 6. Whatever is still readable beyond that is searched for marks. If one lies beyond the unreadable place, what stood
 //!    there had been durable: that is corruption. Otherwise it is the torn tail, and the log ends there.
 
+mod survey;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
@@ -22,7 +24,7 @@ use std::{
 
 use esker_format::{
     BlobId, BlobPointer, Damage, DamageKind, Epoch, FileOffset, LogId, Lsn, MessageKind, SEGMENT_HEADER_BYTES,
-    SegmentBytes, SegmentHeader, SegmentId, StructureError, Superblock,
+    SegmentBytes, SegmentId, StructureError, Superblock,
 };
 use esker_storage::{Access, Storage, StorageFile};
 
@@ -32,6 +34,10 @@ use crate::{
     names::{LOG, SUPERBLOCK},
     walk::{Placement, Rules, Step, Walk},
 };
+use survey::{Headless, SlotAs, Survey};
+
+/// How often a log that is being written is looked at again because it seems damaged.
+const LOOKS_MAX: u32 = 16;
 
 /// What was found when a log was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +180,13 @@ impl Placement for Table {
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) superblock: Superblock,
+    /// The generation of the superblock's next update.
+    pub(crate) next_generation: u64,
     pub(crate) table: Arc<Table>,
+    /// Segments that are in the table although their header cannot be read: only beside other damage.
+    pub(crate) lost_headers: Vec<Corruption>,
+    /// Slots with the header of a segment that was cut away, or that is there a second time.
+    pub(crate) leftovers: Vec<SegmentId>,
     pub(crate) slots: u32,
     pub(crate) floor: Lsn,
     pub(crate) tip: Lsn,
@@ -208,13 +220,18 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, Error> {
     })?;
     let mut notes: Vec<_> = loaded.damaged.into_iter().map(RecoveryNote::CopyDamaged).collect();
     let survey = Survey::of(&file, &superblock)?;
-    let table = Arc::new(Table {
+    let mut table = Arc::new(Table {
         file: file.clone(),
         segment_bytes: superblock.segment_bytes,
         segments: survey.segments.clone(),
     });
     let mut tail = Tail::new(&superblock, &survey, table.clone());
-    let outcome = tail.find_end()?;
+    let mut outcome = tail.find_end()?;
+    let mut lost_headers = Vec::new();
+    if outcome.damage.is_some() {
+        table = Arc::new(survey.adopt(&table, &mut lost_headers));
+        outcome.end = tail.end_of_what_is_left(table.clone(), outcome.end)?;
+    }
     let used =
         |segment: SegmentId| table.segments.iter().any(|(&base, &(slot, _))| slot == segment && base < outcome.end);
     let unused = |note: &RecoveryNote| match note {
@@ -234,6 +251,9 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, Error> {
     };
     Ok(Recovered {
         superblock,
+        next_generation: loaded.next_generation,
+        lost_headers,
+        leftovers: survey.leftovers(outcome.end),
         slots: survey.slots,
         floor: survey.floor,
         tip: outcome.end,
@@ -244,59 +264,29 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, Error> {
     })
 }
 
-/// What the slots' headers say.
-#[derive(Debug)]
-struct Survey {
-    /// How many slots the file has, a last one that is cut short included.
-    slots: u32,
-    segments: BTreeMap<Lsn, (SegmentId, Epoch)>,
-    floor: Lsn,
-    mark: Lsn,
-    epoch: Epoch,
-    notes: Vec<RecoveryNote>,
-}
-
-impl Survey {
-    fn of(file: &Arc<dyn StorageFile>, superblock: &Superblock) -> Result<Self, Error> {
-        let Superblock { segment_bytes, floor, mark, epoch, .. } = *superblock;
-        let file_bytes = file.len().map_err(|error| Error::io("measure", LOG, error))?;
-        let slots = u32::try_from(file_bytes.div_ceil(u64::from(segment_bytes.get()))).unwrap_or(u32::MAX);
-        let mut survey = Self { slots, segments: BTreeMap::new(), floor, mark, epoch, notes: Vec::new() };
-        for slot in 0..slots {
-            let segment = SegmentId::new(slot);
-            let offset = segment.offset(segment_bytes);
-            let mut bytes = [0; SEGMENT_HEADER_BYTES];
-            let read = file
-                .read_at(&mut bytes, offset.get())
-                .map_err(|error| Error::io_at("read", LOG, offset.get(), error))?;
-            match SegmentHeader::decode(&bytes[..read]) {
-                Ok(header) => survey.note_header(superblock, segment, &header),
-                // Preallocated and never written.
-                Err(StructureError::Blank) => (),
-                Err(reason) => survey.notes.push(RecoveryNote::UnreadableSlot { segment, offset, reason }),
-            }
+/// As [`recover`], of a log that may be open for writing elsewhere. What was read at different moments may look like
+/// damage then, or like the end of the log. So damage counts only if it is found again at the same place, and an end only
+/// if the log has not been truncated beyond it: before that, no slot that was read last can have been used again.
+pub(crate) fn recover_beside_a_writer(storage: &dyn Storage) -> Result<Recovered, Error> {
+    let mut seen = None;
+    for _ in 1..LOOKS_MAX {
+        let outcome = recover(storage);
+        let damage = match &outcome {
+            Ok(recovered) => match &recovered.report.damage {
+                Some(damage) => damage,
+                None if control::load(storage)?.superblock.floor > recovered.tip => continue,
+                None => return outcome,
+            },
+            Err(Error::Corrupt(damage)) => damage,
+            Err(_) => return outcome,
+        };
+        let place = Some((damage.file.clone(), damage.lsn, damage.offset));
+        if place == seen {
+            return outcome;
         }
-        Ok(survey)
+        seen = place;
     }
-
-    fn note_header(&mut self, superblock: &Superblock, segment: SegmentId, header: &SegmentHeader) {
-        if header.log_id != superblock.log_id || header.segment_bytes != superblock.segment_bytes {
-            self.notes.push(RecoveryNote::ForeignSlot { segment, log_id: header.log_id });
-            return;
-        }
-        // Marks and floors stay true for ever, whatever became of the segment.
-        self.floor = self.floor.max(header.floor);
-        self.mark = self.mark.max(header.mark);
-        self.epoch = self.epoch.max(header.epoch);
-        let cut_away = header.base >= superblock.epoch_start && header.epoch < superblock.epoch;
-        if cut_away {
-            return;
-        }
-        let newest = self.segments.entry(header.base).or_insert((segment, header.epoch));
-        if header.epoch > newest.1 {
-            *newest = (segment, header.epoch);
-        }
-    }
+    recover(storage)
 }
 
 /// The search for the end of the log.
@@ -331,14 +321,23 @@ impl<'a> Tail<'a> {
         }
         let start = self.survey.mark.max(self.survey.floor);
         if start > chain_end {
-            // A segment below the mark is missing. The end is looked for beyond the gap all the same.
             let damage = self.missing(chain_end);
-            let (end, _) = self.walk_from(start)?;
-            let end = self.last_message_end(end)?.unwrap_or(end).max(self.mark);
-            return Ok(End { end, torn: None, damage: Some(damage) });
+            return Ok(End { end: start, torn: None, damage: Some(damage) });
         }
-        let (stop, why) = self.walk_from(start)?;
-        let whole_to = self.last_message_end(stop)?;
+        if let Some(damage) = self.file_cut_below(start) {
+            return Ok(End { end: start, torn: None, damage: Some(damage) });
+        }
+        let (mut stop, mut why) = self.walk_from(start)?;
+        let mut whole_to = self.last_message_end(stop)?;
+        if stop.offset_in_segment(segment_bytes) == 0 {
+            // There is no such segment, or its header is lost.
+            whole_to = whole_to.max(self.last_headless_message_end(stop)?);
+        }
+        if whole_to.is_some() {
+            // With a writer at work, what lies beyond may have been written just now; then so was what lies before it.
+            (stop, why) = self.walk_from(stop)?;
+            whole_to = whole_to.filter(|&end| end > stop);
+        }
         if self.mark > stop {
             let damage = match why {
                 Some(damage) => Corruption::in_log(
@@ -348,8 +347,7 @@ impl<'a> Tail<'a> {
                 ),
                 None => self.missing(stop),
             };
-            let end = whole_to.unwrap_or(stop).max(self.mark);
-            return Ok(End { end, torn: None, damage: Some(damage) });
+            return Ok(End { end: whole_to.unwrap_or(stop), torn: None, damage: Some(damage) });
         }
         let torn = why.filter(|damage| !damage.kind.is_unwritten() || whole_to.is_some()).map(|damage| TornTail {
             at: stop,
@@ -357,6 +355,25 @@ impl<'a> Tail<'a> {
             whole_to,
         });
         Ok(End { end: stop, torn, damage: None })
+    }
+
+    /// The end of the last message in a damaged log, or of what had been durable, given a `table` of all that is left.
+    fn end_of_what_is_left(&mut self, table: Arc<Table>, from: Lsn) -> Result<Lsn, Error> {
+        self.table = table;
+        let last = self.last_message_end(from.min(self.mark))?;
+        Ok(last.unwrap_or(from).max(from).max(self.mark))
+    }
+
+    /// Whether the file ends before what had been durable in its last slot.
+    fn file_cut_below(&self, mark: Lsn) -> Option<Corruption> {
+        let Survey { file_bytes, segment_bytes, floor, .. } = *self.survey;
+        let (&base, _) =
+            self.table.segments.range(floor.segment_base(segment_bytes)..mark).find(|(_, (segment, _))| {
+                segment.offset(segment_bytes) + u64::from(segment_bytes.get()) > FileOffset::new(file_bytes)
+            })?;
+        let at = base + (file_bytes - self.table.locate(base)?.get());
+        let kind = CorruptionKind::FileCut { durable_to: self.mark };
+        (at < mark).then(|| Corruption::in_log(at, FileOffset::new(file_bytes), kind))
     }
 
     /// Reads messages from the boundary `start` on. Returns where no whole message follows, and what stands there;
@@ -408,43 +425,66 @@ impl<'a> Tail<'a> {
         let bases: Vec<_> = self.table.segments.range(first..).map(|(&base, &(_, epoch))| (base, epoch)).collect();
         let mut last = None;
         for (base, epoch) in bases {
-            let end = base + u64::from(segment_bytes.get());
             let at = stop.max(base + SEGMENT_HEADER_BYTES as u64);
-            // What the present epoch wrote, or an earlier one that nothing has cut since.
-            let epoch_min = if at >= self.superblock.epoch_start { epoch.max(self.superblock.epoch) } else { epoch };
-            let mut walk = Walk::new(self.table.clone(), rules(self.superblock), epoch_min, at, end);
-            loop {
-                match walk.next()? {
-                    Some(Step::Message(message)) => {
-                        self.mark = self.mark.max(message.header.mark);
-                        self.epoch = self.epoch.max(message.header.epoch);
-                        last = Some(message.header.end());
-                    }
-                    Some(Step::Damage(_)) => {
-                        if !walk.resync()? {
-                            break;
-                        }
-                    }
-                    Some(Step::Missing) | None => break,
-                }
-            }
+            last = last.max(self.last_in_segment(self.table.clone(), epoch, at)?);
         }
         Ok(last)
     }
 
-    /// The corruption of a segment that should hold `base`: an unreadable header, if there is exactly one slot that could
-    /// be it.
-    fn missing(&self, base: Lsn) -> Corruption {
-        let mut unreadable = self.survey.notes.iter().filter_map(|note| match note {
-            RecoveryNote::UnreadableSlot { offset, reason, .. } => Some((*offset, reason.to_string())),
-            _ => None,
-        });
-        match (unreadable.next(), unreadable.next()) {
-            (Some((offset, reason)), None) => {
-                Corruption::in_log(base, offset, CorruptionKind::SegmentHeader { reason })
+    /// The same for slots without a usable header, as if each of them held the segment at `base`.
+    fn last_headless_message_end(&mut self, base: Lsn) -> Result<Option<Lsn>, Error> {
+        let segment_bytes = self.superblock.segment_bytes;
+        let mut last = None;
+        for headless in
+            self.survey.headless.iter().filter(|headless| headless.claim.is_none_or(|claim| claim.0 == base))
+        {
+            let slot = SlotAs { file: self.table.file.clone(), segment: headless.segment, base, segment_bytes };
+            let at = base + SEGMENT_HEADER_BYTES as u64;
+            last = last.max(self.last_in_segment(Arc::new(slot), Epoch::ZERO, at)?);
+        }
+        Ok(last)
+    }
+
+    /// Notes the marks of the whole messages from `at` to the end of its segment, whatever lies between them. Returns the
+    /// end of the last.
+    fn last_in_segment(&mut self, placement: Arc<dyn Placement>, epoch: Epoch, at: Lsn) -> Result<Option<Lsn>, Error> {
+        let end = at.next_segment(self.superblock.segment_bytes);
+        // What the present epoch wrote, or an earlier one that nothing has cut since.
+        let epoch_min = if at >= self.superblock.epoch_start { epoch.max(self.superblock.epoch) } else { epoch };
+        let mut walk = Walk::new(placement, rules(self.superblock), epoch_min, at, end);
+        let mut last = None;
+        loop {
+            match walk.next()? {
+                Some(Step::Message(message)) => {
+                    self.mark = self.mark.max(message.header.mark);
+                    self.epoch = self.epoch.max(message.header.epoch);
+                    last = Some(message.header.end());
+                }
+                Some(Step::Damage(_)) => {
+                    if !walk.resync()? {
+                        return Ok(last);
+                    }
+                }
+                Some(Step::Missing) | None => return Ok(last),
             }
-            _ => {
-                let file_end = SegmentId::new(self.survey.slots).offset(self.superblock.segment_bytes);
+        }
+    }
+
+    /// The corruption of a segment that should begin at `base`: an unreadable header, if there is a slot whose messages
+    /// say that it is the one, or exactly one that may be.
+    fn missing(&self, base: Lsn) -> Corruption {
+        let segment_bytes = self.superblock.segment_bytes;
+        let unreadable = |headless: &&Headless| headless.claim.is_none() && headless.reason != StructureError::Blank;
+        let mut candidates = self.survey.headless.iter().filter(unreadable);
+        let only = candidates.next().filter(|_| candidates.next().is_none());
+        let claimed = self.survey.headless.iter().find(|headless| headless.claim.is_some_and(|claim| claim.0 == base));
+        match claimed.or(only) {
+            Some(Headless { segment, reason, .. }) => {
+                let kind = CorruptionKind::SegmentHeader { reason: reason.to_string() };
+                Corruption::in_log(base, segment.offset(segment_bytes), kind)
+            }
+            None => {
+                let file_end = SegmentId::new(self.survey.slots).offset(segment_bytes);
                 Corruption::in_log(base, file_end, CorruptionKind::MissingSegment { durable_to: self.mark })
             }
         }

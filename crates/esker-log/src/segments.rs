@@ -4,12 +4,19 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
 };
 
-use esker_format::{FileOffset, Lsn};
+use esker_format::{FileOffset, Lsn, SEGMENT_HEADER_BYTES, SegmentId};
 use esker_iobufs::{ActiveSegment, SegmentSource, SourceError};
-use esker_segments::{Accountant, AllocateError, ReuseTicket, Stats};
+use esker_segments::{Accountant, AllocateError, Allocation, ReuseTicket, Stats};
 use esker_storage::{StorageFile, is_out_of_space};
+
+/// How often, and how long each time, a full log waits for readers of slots that were freed. A read that takes longer in
+/// all is not waited for.
+const READER_WAITS_MAX: u32 = 200;
+const READER_WAIT: Duration = Duration::from_millis(1);
 
 /// The segments of an open log.
 #[derive(Debug)]
@@ -23,11 +30,19 @@ struct State {
     accountant: Accountant,
     /// Recorded in the header of each new segment.
     floor: Lsn,
+    /// Free slots with a header that must be gone before a segment of the same base is begun elsewhere.
+    leftovers: Vec<SegmentId>,
 }
 
 impl Segments {
-    pub(crate) fn new(file: Arc<dyn StorageFile>, accountant: Accountant, floor: Lsn) -> Self {
-        Self { file, state: Mutex::new(State { accountant, floor }) }
+    /// `leftovers` are free slots that still say they hold a part of the log.
+    pub(crate) fn new(
+        file: Arc<dyn StorageFile>,
+        accountant: Accountant,
+        floor: Lsn,
+        leftovers: Vec<SegmentId>,
+    ) -> Self {
+        Self { file, state: Mutex::new(State { accountant, floor, leftovers }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -75,6 +90,48 @@ impl Segments {
 }
 
 impl Segments {
+    /// Makes the headers of a tail that was cut unreadable, at the latest moment: were the header of a segment that takes
+    /// its place damaged one day, the old one would speak for the log again. Made durable by the sync that makes the new
+    /// segment durable.
+    fn wipe_leftovers(&self) -> Result<(), SourceError> {
+        let leftovers = self.lock().leftovers.clone();
+        for segment in leftovers {
+            let offset = segment.offset(self.lock().accountant.segment_bytes());
+            self.file.write_all_at(&[0; SEGMENT_HEADER_BYTES], offset.get()).map_err(|error| {
+                let full = is_out_of_space(&error);
+                let source = Arc::new(error);
+                if full { SourceError::NoSpace { source } } else { SourceError::Io { source } }
+            })?;
+        }
+        self.lock().leftovers.clear();
+        Ok(())
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        u64::from(self.lock().accountant.segment_bytes().get())
+    }
+
+    fn allocate(&self, base: Lsn) -> Result<Allocation, SourceError> {
+        let mut waits = 0;
+        loop {
+            self.hurry_readers_out();
+            match self.lock().accountant.allocate(base) {
+                Ok(allocation) => return Ok(allocation),
+                // There is room as soon as those have finished who are reading at this moment. They hold a slot for one
+                // read at a time.
+                Err(AllocateError::NoSpace { waiting, .. }) if waiting > 0 && waits < READER_WAITS_MAX => waits += 1,
+                Err(error @ AllocateError::OutOfOrder { .. }) => {
+                    panic!("the engine asked for segments out of order: {error}")
+                }
+                Err(full) => {
+                    let source = Arc::new(io::Error::new(io::ErrorKind::StorageFull, full));
+                    return Err(SourceError::NoSpace { source });
+                }
+            }
+            thread::sleep(READER_WAIT);
+        }
+    }
+
     /// Freed slots wait until the epoch has moved on, which it does only when somebody asks.
     fn hurry_readers_out(&self) {
         // The epoch has to advance twice; a third round runs what was deferred.
@@ -89,18 +146,11 @@ impl Segments {
 
 impl SegmentSource for Segments {
     fn activate(&self, base: Lsn) -> Result<ActiveSegment, SourceError> {
-        self.hurry_readers_out();
-        let (allocation, segment_bytes) = {
-            let mut state = self.lock();
-            let allocation = state.accountant.allocate(base).map_err(|error| match error {
-                AllocateError::OutOfOrder { .. } => panic!("the engine asked for segments out of order: {error}"),
-                full => SourceError::NoSpace { source: Arc::new(io::Error::new(io::ErrorKind::StorageFull, full)) },
-            })?;
-            (allocation, u64::from(state.accountant.segment_bytes().get()))
-        };
+        self.wipe_leftovers()?;
+        let allocation = self.allocate(base)?;
         // Without the lock, so that readers find their way while the file grows. The engine asks for one segment at a time.
         if !allocation.reused
-            && let Err(error) = self.file.preallocate(allocation.offset.get(), segment_bytes)
+            && let Err(error) = self.file.preallocate(allocation.offset.get(), self.segment_bytes())
         {
             self.lock().accountant.unallocate(allocation).expect("the allocation is the latest");
             let full = is_out_of_space(&error);

@@ -1,0 +1,189 @@
+//! What the headers of the slots say: the first look at a log's file.
+//!
+//! Costs 64 bytes of every slot, and a message of those whose header cannot be used. Refuses to say where the log ends.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
+
+use esker_format::{
+    Epoch, Lsn, MESSAGE_HEADER_BYTES, RawMessageHeader, SEGMENT_HEADER_BYTES, SegmentBytes, SegmentHeader, SegmentId,
+    StructureError, Superblock,
+};
+use esker_storage::StorageFile;
+
+use super::{RecoveryNote, Table, rules};
+use crate::{
+    Error,
+    error::{Corruption, CorruptionKind},
+    names::LOG,
+    walk::{Placement, Step, Walk},
+};
+
+/// What the slots' headers say.
+#[derive(Debug)]
+pub(super) struct Survey {
+    /// How many slots the file has, a last one that is cut short included.
+    pub(super) slots: u32,
+    pub(super) segments: BTreeMap<Lsn, (SegmentId, Epoch)>,
+    pub(super) floor: Lsn,
+    pub(super) mark: Lsn,
+    pub(super) epoch: Epoch,
+    pub(super) notes: Vec<RecoveryNote>,
+    pub(super) file_bytes: u64,
+    pub(super) segment_bytes: SegmentBytes,
+    /// Whole headers that count for nothing: of a tail that was cut, or of a segment that another slot has as well.
+    pub(super) superseded: Vec<(SegmentId, Lsn)>,
+    /// Slots without a usable header.
+    pub(super) headless: Vec<Headless>,
+}
+
+/// A slot without a usable header.
+#[derive(Debug)]
+pub(super) struct Headless {
+    pub(super) segment: SegmentId,
+    pub(super) reason: StructureError,
+    /// What the first message says, if it is whole: the segment's base and an epoch.
+    pub(super) claim: Option<(Lsn, Epoch)>,
+}
+
+impl Survey {
+    pub(super) fn of(file: &Arc<dyn StorageFile>, superblock: &Superblock) -> Result<Self, Error> {
+        let Superblock { segment_bytes, floor, mark, epoch, .. } = *superblock;
+        let file_bytes = file.len().map_err(|error| Error::io("measure", LOG, error))?;
+        let slots = u32::try_from(file_bytes.div_ceil(u64::from(segment_bytes.get()))).map_err(|_| {
+            let offset = SegmentId::new(u32::MAX).offset(segment_bytes).get();
+            Corruption { file: LOG.to_owned(), lsn: None, offset, kind: CorruptionKind::TooLong { file_bytes } }
+        })?;
+        let mut survey = Self {
+            slots,
+            segments: BTreeMap::new(),
+            floor,
+            mark,
+            epoch,
+            notes: Vec::new(),
+            file_bytes,
+            segment_bytes,
+            superseded: Vec::new(),
+            headless: Vec::new(),
+        };
+        for slot in 0..slots {
+            let segment = SegmentId::new(slot);
+            let offset = segment.offset(segment_bytes);
+            let mut bytes = [0; SEGMENT_HEADER_BYTES];
+            let read = file
+                .read_at(&mut bytes, offset.get())
+                .map_err(|error| Error::io_at("read", LOG, offset.get(), error))?;
+            match SegmentHeader::decode(&bytes[..read]) {
+                Ok(header) => survey.note_header(superblock, segment, &header),
+                Err(reason) => {
+                    // A blank one is, as a rule, preallocated and not written yet.
+                    if reason != StructureError::Blank {
+                        survey.notes.push(RecoveryNote::UnreadableSlot { segment, offset, reason });
+                    }
+                    let claim = first_claim(file, superblock, segment)?;
+                    survey.headless.push(Headless { segment, reason, claim });
+                }
+            }
+        }
+        Ok(survey)
+    }
+
+    fn note_header(&mut self, superblock: &Superblock, segment: SegmentId, header: &SegmentHeader) {
+        if header.log_id != superblock.log_id || header.segment_bytes != superblock.segment_bytes {
+            self.notes.push(RecoveryNote::ForeignSlot { segment, log_id: header.log_id });
+            return;
+        }
+        // Marks and floors stay true for ever, whatever became of the segment.
+        self.floor = self.floor.max(header.floor);
+        self.mark = self.mark.max(header.mark);
+        self.epoch = self.epoch.max(header.epoch);
+        if is_cut_away(superblock, header.base, header.epoch) {
+            self.superseded.push((segment, header.base));
+            return;
+        }
+        match self.segments.entry(header.base) {
+            Entry::Vacant(vacant) => {
+                vacant.insert((segment, header.epoch));
+            }
+            Entry::Occupied(mut occupied) => {
+                let older =
+                    if header.epoch > occupied.get().1 { occupied.insert((segment, header.epoch)).0 } else { segment };
+                self.superseded.push((older, header.base));
+            }
+        }
+    }
+
+    /// The slots whose header would speak for a segment if that segment's true header were lost, given where the log ends.
+    pub(super) fn leftovers(&self, tip: Lsn) -> Vec<SegmentId> {
+        let beyond = self.segments.range(tip..).map(|(&base, &(segment, _))| (segment, base));
+        let floor = self.floor.segment_base(self.segment_bytes);
+        self.superseded.iter().copied().chain(beyond).filter(|&(_, base)| base >= floor).map(|(slot, _)| slot).collect()
+    }
+
+    /// The table with the segments whose header is lost but whose messages tell what they are, for reading what is left.
+    pub(super) fn adopt(&self, table: &Table, lost_headers: &mut Vec<Corruption>) -> Table {
+        let mut segments = table.segments.clone();
+        for Headless { segment, reason, claim } in &self.headless {
+            let Some((base, epoch)) = *claim else { continue };
+            if base >= self.floor.segment_base(self.segment_bytes)
+                && segments.get(&base).is_none_or(|known| known.1 < epoch)
+            {
+                segments.insert(base, (*segment, epoch));
+                let kind = CorruptionKind::SegmentHeader { reason: reason.to_string() };
+                lost_headers.push(Corruption::in_log(base, segment.offset(self.segment_bytes), kind));
+            }
+        }
+        Table { segments, ..table.clone() }
+    }
+}
+
+/// Whether a segment is left from a tail that was cut.
+pub(super) fn is_cut_away(superblock: &Superblock, base: Lsn, epoch: Epoch) -> bool {
+    base >= superblock.epoch_start && epoch < superblock.epoch
+}
+
+/// What the first message of a slot without a usable header says about the segment, if it can be believed.
+fn first_claim(
+    file: &Arc<dyn StorageFile>,
+    superblock: &Superblock,
+    segment: SegmentId,
+) -> Result<Option<(Lsn, Epoch)>, Error> {
+    let segment_bytes = superblock.segment_bytes;
+    let offset = segment.offset(segment_bytes) + SEGMENT_HEADER_BYTES as u64;
+    let mut bytes = [0; MESSAGE_HEADER_BYTES];
+    let read =
+        file.read_at(&mut bytes, offset.get()).map_err(|error| Error::io_at("read", LOG, offset.get(), error))?;
+    let Some(raw) = RawMessageHeader::decode(&bytes[..read]) else { return Ok(None) };
+    let base = raw.lsn.segment_base(segment_bytes);
+    let Some(end) = base.checked_add(u64::from(segment_bytes.get())) else { return Ok(None) };
+    if raw.lsn != base + SEGMENT_HEADER_BYTES as u64 {
+        return Ok(None);
+    }
+    let slot = Arc::new(SlotAs { file: file.clone(), segment, base, segment_bytes });
+    let mut walk = Walk::new(slot, rules(superblock), Epoch::ZERO, raw.lsn, end);
+    Ok(match walk.next()? {
+        Some(Step::Message(message)) if !is_cut_away(superblock, base, message.header.epoch) => {
+            Some((base, message.header.epoch))
+        }
+        _ => None,
+    })
+}
+
+/// One slot, taken to hold a certain segment.
+#[derive(Debug)]
+pub(super) struct SlotAs {
+    pub(super) file: Arc<dyn StorageFile>,
+    pub(super) segment: SegmentId,
+    pub(super) base: Lsn,
+    pub(super) segment_bytes: SegmentBytes,
+}
+
+impl Placement for SlotAs {
+    fn read(&self, lsn: Lsn, dst: &mut [u8]) -> Result<Option<usize>, Error> {
+        let offset = self.segment.offset(self.segment_bytes) + (lsn - self.base);
+        let read = self.file.read_at(dst, offset.get());
+        read.map(Some).map_err(|error| Error::io_at("read", LOG, offset.get(), error))
+    }
+}

@@ -1,0 +1,614 @@
+//! Damage of every kind in every place: what is not touched is read, what is touched is told, nothing is changed.
+//!
+//! Opening does not read what lies below the last mark, so that it may succeed although a record there is damaged; then
+//! reading that record tells.
+
+use std::sync::Arc;
+
+use esker_log::{
+    Corruption, CorruptionKind, Error, ErrorKind, Log, LogReader, Lsn, MessageInfo, MessageKind,
+    format::{SegmentHeader, Superblock},
+    storage::MemStorage,
+};
+
+use crate::support::{
+    Image, Records, SEGMENT_BYTES, abandon, append, open, options, payload, reader, salvage, without_hanging,
+};
+
+const SUPERBLOCK_BYTES: usize = 4096;
+/// The base of the last segment that the format admits.
+const LAST_BASE: u64 = (1 << 63) - SEGMENT_BYTES as u64;
+
+/// A log that is whole, and all that is known of it.
+#[derive(Clone)]
+struct Whole {
+    image: Image,
+    records: Records,
+    messages: Vec<MessageInfo>,
+    clean: bool,
+    end: Lsn,
+}
+
+impl Whole {
+    fn of(storage: &MemStorage, records: Records, clean: bool) -> Self {
+        let reader = reader(storage);
+        let messages: Vec<_> = reader.messages().map(|info| info.unwrap()).collect();
+        assert!(reader.verify(&mut |_, _| ()).unwrap().is_clean());
+        Self { image: Image::of(storage), records, messages, clean, end: reader.end_lsn() }
+    }
+
+    /// A log of four openings, closed in good order: several segments, pads, aborted reservations, marks, blobs, a
+    /// truncated beginning.
+    fn closed() -> Self {
+        let storage = MemStorage::default();
+        let mut records = Records::new();
+        for opening in 0..4u64 {
+            let log = open(&storage);
+            for n in 0..9 {
+                append(&log, &mut records, payload(opening << 8 | n, 60 + 37 * n as usize));
+            }
+            append(&log, &mut records, payload(opening, 800));
+            log.reserve(33).unwrap().abort();
+            if opening == 2 {
+                let floor = *records.keys().nth(2).unwrap();
+                log.truncate_before(floor).unwrap();
+                records = records.split_off(&floor);
+            }
+            log.close().unwrap();
+        }
+        Self::of(&storage, records, true)
+    }
+
+    /// A log whose process was killed, made durable now and then.
+    fn killed() -> Self {
+        let storage = MemStorage::default();
+        let mut records = Records::new();
+        let log = open(&storage);
+        append(&log, &mut records, payload(0, 900));
+        for n in 0..70 {
+            append(&log, &mut records, payload(n, 40 + (n as usize * 53) % 200));
+            if n % 7 == 6 {
+                log.flush().unwrap();
+            }
+        }
+        abandon(log);
+        Self::of(&storage, records, false)
+    }
+
+    fn segment_header_at(&self, slot: usize) -> SegmentHeader {
+        SegmentHeader::decode(&self.image.0["log"][slot * SEGMENT_BYTES as usize..]).unwrap()
+    }
+
+    fn slots(&self) -> usize {
+        self.image.0["log"].len() / SEGMENT_BYTES as usize
+    }
+
+    /// The message that a byte of the log's file belongs to.
+    fn message_at(&self, offset: u64) -> Option<&MessageInfo> {
+        self.messages
+            .iter()
+            .find(|info| (info.offset.get()..info.offset.get() + 24 + u64::from(info.len)).contains(&offset))
+    }
+
+    /// The highest mark that is left without one piece: of a message, or of a segment's header.
+    fn mark_without(&self, message: Option<Lsn>, slot: Option<usize>) -> Lsn {
+        let superblock = Superblock::newest(&self.image.0["superblock"]).unwrap().newest;
+        let messages = self.messages.iter().filter(|info| Some(info.lsn) != message).map(|info| info.mark);
+        let headers = (0..self.slots()).filter(|&at| Some(at) != slot).map(|at| self.segment_header_at(at).mark);
+        messages.chain(headers).max().unwrap().max(superblock.mark)
+    }
+
+    fn record_of_blob(&self, name: &str) -> Lsn {
+        let pointers = self.messages.iter().filter(|info| info.kind == MessageKind::BlobPointer);
+        let names: Vec<_> = self.image.0.keys().filter(|name| name.starts_with("blob-")).collect();
+        // Names begin with the hint, which is the place of the record when nobody else appends.
+        let at = names.iter().position(|&found| found == name).unwrap();
+        let live: Vec<_> = pointers.filter(|info| self.records.contains_key(&info.lsn)).collect();
+        assert_eq!(live.len(), names.len());
+        live[at].lsn
+    }
+}
+
+/// What a damage may do.
+#[derive(Clone, Debug, Default)]
+struct Expected {
+    /// The records that may be lost.
+    touched: Vec<Lsn>,
+    /// Everything below was known to be durable by what is left.
+    durable_to: Lsn,
+    /// Whether the log must not open.
+    refused: Option<bool>,
+    /// Where `verify` must find something: the file and the offset.
+    place: Option<(String, u64)>,
+    /// Whether nothing can be read at all.
+    hopeless: bool,
+}
+
+fn check(what: &str, whole: &Whole, damaged: &Image, expected: &Expected) {
+    check_open(what, whole, damaged, expected);
+    let storage = damaged.storage();
+    let reader = match LogReader::open(Arc::new(storage.clone())) {
+        Ok(reader) => reader,
+        Err(error) => {
+            assert!(expected.hopeless, "{what}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+            return;
+        }
+    };
+    assert!(!expected.hopeless, "{what}: a reader opened");
+    let (found, errors) = salvage(reader.iter_from(Lsn::ZERO));
+    for error in &errors {
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+    }
+    let cut = reader.end_lsn();
+    for (lsn, payload) in &whole.records {
+        // What was not known to be durable may be cut off with the tail.
+        let may_be_missing = expected.touched.contains(lsn)
+            || (reader.report().damage.is_none() && *lsn >= cut && *lsn >= expected.durable_to);
+        let read = reader.read(*lsn);
+        match (found.get(lsn), &read) {
+            (Some(found), Ok(read)) => assert!(found == payload && read.payload() == payload, "{what}: lsn {lsn}"),
+            (None, Err(error)) => {
+                assert!(may_be_missing, "{what}: lsn {lsn} is lost although it is whole: {error}; {}", reader.report());
+            }
+            other => panic!("{what}: reading and iterating disagree on lsn {lsn}: {other:?}"),
+        }
+    }
+    assert!(found.keys().all(|lsn| whole.records.contains_key(lsn)), "{what}: a record that never was");
+    let verified = reader.verify(&mut |_, _| ()).unwrap();
+    if let Some((file, offset)) = &expected.place {
+        let cut_there = reader.report().torn.is_some() || (reader.report().damage.is_none() && cut < whole.end);
+        let is_there = |damage: &Corruption| damage.file == *file && damage.offset == *offset;
+        assert!(
+            verified.damages.iter().any(is_there) || (cut_there && !whole.clean),
+            "{what}: {file} at {offset} is not among {:?}",
+            verified.damages
+        );
+    }
+    assert_eq!(Image::of(&storage), *damaged, "{what}: reading has changed something");
+}
+
+fn check_open(what: &str, whole: &Whole, damaged: &Image, expected: &Expected) {
+    let storage = damaged.storage();
+    match Log::open(Arc::new(storage.clone()), options()) {
+        Err(error) => {
+            assert_ne!(expected.refused, Some(false), "{what}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+            assert_eq!(Image::of(&storage), *damaged, "{what}: a log that was refused has changed");
+        }
+        Ok(log) => {
+            assert_ne!(expected.refused, Some(true), "{what}: the log opened");
+            assert!(log.end_lsn() >= expected.durable_to.min(whole.end), "{what}: {}", log.report());
+            for (lsn, payload) in &whole.records {
+                match log.read(*lsn) {
+                    Ok(record) => assert_eq!(record.payload(), payload, "{what}: lsn {lsn}"),
+                    Err(Error::Corrupt(_)) => {
+                        assert!(expected.touched.contains(lsn), "{what}: lsn {lsn} is not touched");
+                    }
+                    Err(Error::NeverReserved { .. }) => {
+                        assert!(*lsn >= expected.durable_to, "{what}: lsn {lsn} was durable; {}", log.report());
+                    }
+                    Err(error) => panic!("{what}: lsn {lsn}: {error}"),
+                }
+            }
+            // And it goes on.
+            let lsn = log.append_durable(b"goes on").unwrap();
+            assert_eq!(log.read(lsn).unwrap().payload(), b"goes on");
+        }
+    }
+}
+
+/// What a change of the byte at `offset` of the log's file may do.
+fn expected_in_log(whole: &Whole, offset: u64) -> Expected {
+    let slot = offset as usize / SEGMENT_BYTES as usize;
+    if offset % u64::from(SEGMENT_BYTES) < 64 {
+        let offset = slot as u64 * u64::from(SEGMENT_BYTES);
+        let is_live = whole.segment_header_at(slot).base < whole.end;
+        let place = is_live.then(|| ("log".to_owned(), offset));
+        return Expected { durable_to: whole.mark_without(None, Some(slot)), place, ..Expected::default() };
+    }
+    match whole.message_at(offset) {
+        None => Expected { durable_to: whole.mark_without(None, None), ..Expected::default() },
+        Some(info) => Expected {
+            touched: vec![info.lsn],
+            durable_to: whole.mark_without(Some(info.lsn), None),
+            place: Some(("log".to_owned(), info.offset.get())),
+            ..Expected::default()
+        },
+    }
+}
+
+/// Every bit of headers, and a bit of every few bytes of the rest.
+fn flips_in_log(whole: &Whole) -> Vec<(usize, u8)> {
+    let mut flips = Vec::new();
+    for offset in 0..whole.image.0["log"].len() {
+        let in_header = offset % SEGMENT_BYTES as usize >= 64
+            && whole.message_at(offset as u64).is_some_and(|info| offset as u64 - info.offset.get() < 24);
+        match offset {
+            _ if offset % (SEGMENT_BYTES as usize) < 64 => flips.extend((0..8).map(|bit| (offset, bit))),
+            _ if in_header => flips.extend([0, 7, (offset % 6) as u8 + 1].map(|bit| (offset, bit))),
+            _ if offset % 11 == 0 => flips.push((offset, (offset % 8) as u8)),
+            _ => (),
+        }
+    }
+    flips
+}
+
+fn every_flip_in_the_log(whole: &Whole) {
+    for (offset, bit) in flips_in_log(whole) {
+        let mut image = whole.image.clone();
+        image.file("log")[offset] ^= 1 << bit;
+        check(&format!("bit {bit} of byte {offset}"), whole, &image, &expected_in_log(whole, offset as u64));
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_closed_log_costs_what_it_touches_and_is_told() {
+    without_hanging("damage", || every_flip_in_the_log(&Whole::closed()));
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_killed_log_costs_nothing_below_a_mark_but_what_it_touches() {
+    without_hanging("damage", || every_flip_in_the_log(&Whole::killed()));
+}
+
+#[test]
+fn a_flipped_bit_in_a_copy_of_the_superblock_costs_nothing() {
+    for whole in [Whole::closed(), Whole::killed()] {
+        let mark = whole.mark_without(None, None);
+        for copy in 0..2 {
+            let bytes = (0..80).chain((80..SUPERBLOCK_BYTES).step_by(97));
+            for (byte, bit) in bytes.flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
+                let mut image = whole.image.clone();
+                image.file("superblock")[copy * SUPERBLOCK_BYTES + byte] ^= 1 << bit;
+                let expected = Expected {
+                    durable_to: mark,
+                    refused: Some(false),
+                    place: Some(("superblock".to_owned(), (copy * SUPERBLOCK_BYTES) as u64)),
+                    ..Expected::default()
+                };
+                check(&format!("copy {copy}, byte {byte}, bit {bit}"), &whole, &image, &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_superblock_nothing_is_guessed() {
+    let whole = Whole::closed();
+    let hopeless = Expected { refused: Some(true), hopeless: true, ..Expected::default() };
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(&str, Change); 6] = [
+        ("both copies flipped", |bytes| {
+            bytes[40] ^= 1;
+            bytes[4096 + 41] ^= 1;
+        }),
+        ("empty", Vec::clear),
+        ("cut in the first copy", |bytes| bytes.truncate(100)),
+        ("zeroed", |bytes| bytes.fill(0)),
+        ("of something else", |bytes| bytes.fill(b'x')),
+        ("two copies of one generation that differ", |bytes| {
+            let mut second = Superblock::decode(&bytes[4096..]).unwrap();
+            second.mark = second.mark + 1;
+            bytes[4096..].copy_from_slice(&second.encode());
+        }),
+    ];
+    for (what, change) in changes {
+        let mut image = whole.image.clone();
+        change(image.file("superblock"));
+        check(what, &whole, &image, &hopeless);
+    }
+    // With the file the log is gone: what is left is not taken for a new one.
+    let mut image = whole.image.clone();
+    image.0.remove("superblock");
+    let storage = image.storage();
+    assert_eq!(Log::open(Arc::new(storage.clone()), options()).unwrap_err().kind(), ErrorKind::NotEsker);
+    assert_eq!(Image::of(&storage), image);
+}
+
+#[test]
+fn a_log_file_that_is_cut_anywhere_keeps_what_lies_before() {
+    for whole in [Whole::closed(), Whole::killed()] {
+        let mark = whole.mark_without(None, None);
+        let bytes = whole.image.0["log"].len();
+        let borders = whole.messages.iter().map(|info| info.offset.get() as usize);
+        let borders = borders.chain((0..whole.slots()).map(|slot| slot * SEGMENT_BYTES as usize));
+        let cuts =
+            borders.flat_map(|at| [at.saturating_sub(1), at, at + 1, at + 24, at + 63]).chain((0..bytes).step_by(131));
+        for cut in cuts.filter(|&cut| cut < bytes) {
+            let mut image = whole.image.clone();
+            image.file("log").truncate(cut);
+            let gone = |info: &&MessageInfo| info.offset.get() + 24 + u64::from(info.len) > cut as u64;
+            let lost: Vec<_> = whole.messages.iter().filter(gone).map(|info| info.lsn).collect();
+            // What is left below the cut may say of what is gone that it had been durable.
+            let left = whole.messages.iter().filter(|info| !lost.contains(&info.lsn)).map(|info| info.mark).max();
+            let superblock = Superblock::newest(&whole.image.0["superblock"]).unwrap().newest;
+            let durable_to = left.unwrap_or_default().max(superblock.mark);
+            let is_durable_lost = lost.iter().any(|&lsn| lsn < durable_to);
+            let expected = Expected {
+                touched: lost,
+                durable_to: if whole.clean { mark } else { durable_to },
+                refused: is_durable_lost.then_some(true),
+                ..Expected::default()
+            };
+            check(&format!("cut at {cut}"), &whole, &image, &expected);
+        }
+    }
+}
+
+#[test]
+fn a_log_file_that_is_gone_is_told() {
+    let whole = Whole::closed();
+    let mut image = whole.image.clone();
+    image.0.remove("log");
+    check("no log file", &whole, &image, &Expected { refused: Some(true), hopeless: true, ..Expected::default() });
+    match Log::open(Arc::new(image.storage()), options()).unwrap_err() {
+        Error::Corrupt(corruption) => {
+            assert_eq!((&*corruption.file, corruption.kind), ("log", CorruptionKind::MissingFile))
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// The records in a slot.
+fn records_in_slot(whole: &Whole, slot: usize) -> Vec<Lsn> {
+    whole.messages.iter().filter(|info| info.segment.get() as usize == slot).map(|info| info.lsn).collect()
+}
+
+#[test]
+fn a_segment_that_is_overwritten_is_missed_and_the_others_are_read() {
+    let whole = Whole::closed();
+    let size = SEGMENT_BYTES as usize;
+    assert!(whole.slots() >= 3, "{} slots", whole.slots());
+    for slot in 0..whole.slots() {
+        let lost = records_in_slot(&whole, slot);
+        let expected = Expected { touched: lost, durable_to: whole.end, refused: Some(true), ..Expected::default() };
+        for other in (0..whole.slots()).filter(|&other| other != slot) {
+            let mut image = whole.image.clone();
+            image.file("log").copy_within(other * size..(other + 1) * size, slot * size);
+            check(&format!("slot {slot} is a copy of slot {other}"), &whole, &image, &expected);
+        }
+        type Change = fn(&mut [u8]);
+        let changes: [(&str, Change); 3] = [
+            ("zeroed", |bytes| bytes.fill(0)),
+            ("noise", |bytes| bytes.copy_from_slice(&payload(5, bytes.len()))),
+            ("the first sector zeroed", |bytes| bytes[..512].fill(0)),
+        ];
+        for (what, change) in changes {
+            let mut image = whole.image.clone();
+            change(&mut image.file("log")[slot * size..(slot + 1) * size]);
+            check(&format!("slot {slot}: {what}"), &whole, &image, &expected);
+        }
+    }
+}
+
+#[test]
+fn segments_that_swapped_their_slots_are_found() {
+    let whole = Whole::closed();
+    let size = SEGMENT_BYTES as usize;
+    let mut image = whole.image.clone();
+    let (first, rest) = image.file("log").split_at_mut(size);
+    first.swap_with_slice(&mut rest[..size]);
+    let expected = Expected { durable_to: whole.end, refused: Some(false), ..Expected::default() };
+    check("slots swapped", &whole, &image, &expected);
+}
+
+/// A segment of an earlier life of the log, put back into its slot, as a block that was never written does.
+#[test]
+fn a_stale_segment_is_not_taken_for_the_present_one() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let mut records = Records::new();
+    for n in 0..100 {
+        append(&log, &mut records, payload(n, 200));
+    }
+    log.flush().unwrap();
+    let earlier = Image::of(&storage);
+    let floor = *records.keys().nth(90).unwrap();
+    log.truncate_before(floor).unwrap();
+    records = records.split_off(&floor);
+    for n in 0..150 {
+        append(&log, &mut records, payload(100 + n, 200));
+    }
+    log.close().unwrap();
+    let whole = Whole::of(&storage, records, true);
+    let size = SEGMENT_BYTES as usize;
+    let reused = (0..earlier.0["log"].len() / size).filter(|&slot| {
+        let base = SegmentHeader::decode(&earlier.0["log"][slot * size..]).map(|header| header.base).ok();
+        base != Some(whole.segment_header_at(slot).base)
+    });
+    let mut tried = 0;
+    for slot in reused {
+        let mut image = whole.image.clone();
+        image.file("log")[slot * size..(slot + 1) * size]
+            .copy_from_slice(&earlier.0["log"][slot * size..(slot + 1) * size]);
+        let expected = Expected {
+            touched: records_in_slot(&whole, slot),
+            durable_to: whole.end,
+            refused: Some(true),
+            ..Expected::default()
+        };
+        check(&format!("slot {slot} is stale"), &whole, &image, &expected);
+        tried += 1;
+    }
+    assert!(tried > 2, "{tried} slots were reused");
+}
+
+/// The log is cut, goes on from there in other slots, and then loses the header of what it wrote: the tail that was cut
+/// must not take its place.
+#[test]
+fn a_tail_that_was_cut_does_not_come_back_when_its_successor_loses_its_header() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let mut records = Records::new();
+    for n in 0..90 {
+        append(&log, &mut records, payload(n, 200));
+        if n == 3 {
+            log.flush().unwrap();
+        }
+    }
+    log.iter_from(Lsn::ZERO).unwrap();
+    abandon(log);
+    let mut image = Image::of(&storage);
+    // Whole segments lie beyond the message that a crash has torn.
+    let torn = *records.keys().nth(8).unwrap();
+    image.file("log")[torn.get() as usize + 24] ^= 1;
+    records.split_off(&torn);
+    let storage = image.storage();
+    let log = open(&storage);
+    assert_eq!(log.report().torn.as_ref().unwrap().at, torn);
+    for n in 0..90 {
+        append(&log, &mut records, payload(1000 + n, 200));
+    }
+    log.close().unwrap();
+    let whole = Whole::of(&storage, records, true);
+    let size = SEGMENT_BYTES as usize;
+    for slot in 0..whole.slots() {
+        let Ok(header) = SegmentHeader::decode(&whole.image.0["log"][slot * size..]) else { continue };
+        if !whole.messages.iter().any(|info| info.segment.get() as usize == slot) {
+            assert!(header.base >= whole.end, "slot {slot} still says that it holds {}", header.base);
+            continue;
+        }
+        let mut image = whole.image.clone();
+        image.file("log")[slot * size..slot * size + 512].fill(0);
+        let expected = Expected {
+            touched: records_in_slot(&whole, slot),
+            durable_to: whole.end,
+            refused: Some(true),
+            ..Expected::default()
+        };
+        check(&format!("slot {slot} lost its beginning"), &whole, &image, &expected);
+    }
+}
+
+#[test]
+fn damage_of_a_blob_costs_its_record_and_is_told() {
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(&str, Change); 7] = [
+        ("empty", Vec::clear),
+        ("cut in its header", |bytes| bytes.truncate(40)),
+        ("cut by a byte", |bytes| {
+            bytes.pop();
+        }),
+        ("a byte longer", |bytes| bytes.push(0)),
+        ("zeroed", |bytes| bytes.fill(0)),
+        ("noise", |bytes| *bytes = payload(9, bytes.len())),
+        ("the last bit flipped", |bytes| *bytes.last_mut().unwrap() ^= 1),
+    ];
+    for whole in [Whole::closed(), Whole::killed()] {
+        let names: Vec<_> = whole.image.0.keys().filter(|name| name.starts_with("blob-")).cloned().collect();
+        let expected = |name: &str| Expected {
+            touched: vec![whole.record_of_blob(name)],
+            durable_to: whole.mark_without(None, None),
+            refused: Some(false),
+            ..Expected::default()
+        };
+        for name in &names {
+            for (what, change) in changes {
+                let mut image = whole.image.clone();
+                change(image.file(name));
+                check(&format!("{name} {what}"), &whole, &image, &expected(name));
+            }
+            let bytes = whole.image.0[name].len();
+            for (byte, bit) in
+                (0..64).chain((64..bytes).step_by(101)).flat_map(|byte| (0..8).map(move |bit| (byte, bit)))
+            {
+                let mut image = whole.image.clone();
+                image.file(name)[byte] ^= 1 << bit;
+                let place = (name.clone(), if byte < 64 { 0 } else { 64 });
+                let expected = Expected { place: Some(place), ..expected(name) };
+                check(&format!("{name}, byte {byte}, bit {bit}"), &whole, &image, &expected);
+            }
+            let mut image = whole.image.clone();
+            image.0.remove(name);
+            let expected = Expected { place: Some((name.clone(), 0)), ..expected(name) };
+            check(&format!("{name} is gone"), &whole, &image, &expected);
+        }
+        if let [first, second, ..] = &names[..] {
+            let mut image = whole.image.clone();
+            let bytes = whole.image.0[second].clone();
+            *image.file(first) = bytes;
+            check("a blob in the place of another", &whole, &image, &expected(first));
+        }
+    }
+}
+
+/// Structures that are whole in themselves, as no writer writes them.
+#[test]
+fn hostile_but_whole_structures_neither_panic_nor_hang() {
+    let whole = Whole::closed();
+    let superblock = Superblock::newest(&whole.image.0["superblock"]).unwrap().newest;
+    let extremes = [
+        Lsn::ZERO,
+        Lsn::new(1),
+        Lsn::new(63),
+        whole.end + 1,
+        Lsn::new(1 << 40),
+        Lsn::new(LAST_BASE),
+        Lsn::new((1 << 63) - 1),
+    ];
+    let mut variants = Vec::new();
+    for lsn in extremes {
+        variants.push(Superblock { floor: lsn, ..superblock });
+        variants.push(Superblock { mark: lsn, ..superblock });
+        variants.push(Superblock { floor: lsn, mark: lsn, epoch_start: lsn, ..superblock });
+        variants.push(Superblock { epoch_start: lsn, epoch: esker_log::Epoch::new(u32::MAX - 1), ..superblock });
+    }
+    let mut images = Vec::new();
+    for variant in variants {
+        let mut image = whole.image.clone();
+        for copy in 0..2 {
+            image.file("superblock")[copy * SUPERBLOCK_BYTES..][..SUPERBLOCK_BYTES].copy_from_slice(&variant.encode());
+        }
+        images.push((format!("{variant:?}"), image));
+    }
+    for slot in 0..whole.slots() {
+        let header = whole.segment_header_at(slot);
+        for base in [0, 4096, 1 << 40, LAST_BASE - 4096, LAST_BASE].map(Lsn::new) {
+            for epoch in [0, 1, u32::MAX - 1, u32::MAX].map(esker_log::Epoch::new) {
+                let header = SegmentHeader { base, epoch, floor: base, mark: base, ..header };
+                let mut image = whole.image.clone();
+                image.file("log")[slot * SEGMENT_BYTES as usize..][..64].copy_from_slice(&header.encode());
+                images.push((format!("{header:?}"), image));
+            }
+        }
+    }
+    without_hanging("opening", move || {
+        for (what, image) in images {
+            let storage = image.storage();
+            match Log::open(Arc::new(storage.clone()), options()) {
+                Ok(log) => {
+                    salvage(log.iter_from(Lsn::ZERO).unwrap());
+                    drop(log.append(b"goes on"));
+                    drop(log.close());
+                }
+                Err(error) => {
+                    assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::InvalidOptions), "{what}: {error}");
+                    assert_eq!(Image::of(&storage), image, "{what}: a log that was refused has changed");
+                }
+            }
+            let reader = reader(&image.storage());
+            salvage(reader.iter_from(Lsn::ZERO));
+            drop(reader.verify(&mut |_, _| ()).unwrap());
+            assert_eq!(reader.stat().unwrap().end, reader.end_lsn(), "{what}");
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_longer_than_any_log_is_refused_at_once() {
+    use esker_log::storage::{Access, Storage};
+    let storage = Whole::closed().image.storage();
+    storage.open("log", Access::ReadWrite).unwrap().set_len(1 << 62).unwrap();
+    let open = {
+        let storage = storage.clone();
+        without_hanging("opening", move || Log::open(Arc::new(storage), options()).unwrap_err())
+    };
+    let read = without_hanging("reading", move || LogReader::open(Arc::new(storage)).unwrap_err());
+    for error in [open, read] {
+        assert!(
+            matches!(&error, Error::Corrupt(corruption) if matches!(corruption.kind, CorruptionKind::TooLong { .. })),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! What a log promises, checked from outside: one program, because linking costs more than running.
+
+mod damage;
+mod faults;
+mod lifecycle;
+mod model;
+mod reading;
+mod support;
+mod truncation;

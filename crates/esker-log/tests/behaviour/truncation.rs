@@ -1,0 +1,332 @@
+//! Truncation: what it frees, what it keeps, and what becomes of blobs.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use esker_log::{
+    ErrorKind, Log, Lsn,
+    storage::{FileStorage, MemStorage, Storage},
+};
+use esker_sim::{Faults, SimStorage};
+
+use crate::support::{
+    Call, Hooked, Image, Records, SEGMENT_BYTES, abandon, all, append, assert_same, collect, open, options, payload,
+    reader, salvage,
+};
+
+fn blobs(storage: &dyn Storage) -> usize {
+    storage.list().unwrap().iter().filter(|name| name.starts_with("blob-")).count()
+}
+
+fn laps(storage: Arc<dyn Storage>) {
+    let log = Log::open(storage, options()).unwrap();
+    let mut records = Records::new();
+    let mut slots_max = 0;
+    for lap in 0..50u64 {
+        // Four segments and a bit.
+        while log.end_lsn().get() < (lap + 1) * 4 * u64::from(SEGMENT_BYTES) + 700 {
+            append(&log, &mut records, payload(lap, 300));
+        }
+        let floor = *records.keys().rev().nth(2).unwrap();
+        assert_eq!(log.truncate_before(floor).unwrap().floor, floor);
+        records = records.split_off(&floor);
+        assert_eq!(log.floor(), floor);
+        assert_same(&format!("lap {lap}"), &all(&log), &records);
+        slots_max = slots_max.max(log.stats().segments.slots);
+    }
+    // Those of a lap, and those of the one before, which wait until nobody can be reading them.
+    assert!(slots_max <= 10, "the file grew to {slots_max} segments");
+}
+
+#[test]
+fn segments_are_used_again_and_the_file_does_not_grow() {
+    laps(Arc::new(MemStorage::default()));
+    let directory = tempfile::tempdir().unwrap();
+    laps(Arc::new(FileStorage::create(directory.path()).unwrap()));
+    let bytes = std::fs::metadata(directory.path().join("log")).unwrap().len();
+    assert!(bytes <= 10 * u64::from(SEGMENT_BYTES), "the file has {bytes} bytes");
+}
+
+#[test]
+fn the_floor_is_exact_at_every_lsn_and_after_every_kind_of_end() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let mut records = Records::new();
+    for n in 0..60 {
+        append(&log, &mut records, payload(n, 150));
+    }
+    let end = log.flush().unwrap();
+    abandon(log);
+    let image = Image::of(&storage);
+    // Every kind of place: within records and headers, at their borders, at the borders of segments, and the end.
+    for floor in (1..end.get()).step_by(61).chain([64, 4095, 4096, 4097, 4160, 8192, end.get() - 1, end.get()]) {
+        let floor = Lsn::new(floor);
+        let wanted = records.clone().split_off(&floor);
+        let storage = image.storage();
+        let log = open(&storage);
+        let truncation = log.truncate_before(floor).unwrap();
+        assert_eq!(truncation.floor, floor);
+        assert_eq!(u64::from(truncation.segments_freed), floor.get() / u64::from(SEGMENT_BYTES));
+        assert_eq!(log.floor(), floor);
+        assert_same(&format!("floor {floor}"), &all(&log), &wanted);
+        // An earlier one changes nothing.
+        assert_eq!(log.truncate_before(Lsn::new(floor.get() / 2)).unwrap().floor, floor);
+        let killed = Image::of(&storage);
+        log.close().unwrap();
+        for storage in [storage, killed.storage()] {
+            let reader = reader(&storage);
+            assert_eq!(reader.floor(), floor);
+            assert_same(&format!("floor {floor}, reader"), &collect(reader.iter_from(Lsn::ZERO)), &wanted);
+            assert!(reader.verify(&mut |_, _| ()).unwrap().is_clean());
+            let log = open(&storage);
+            let mut wanted = wanted.clone();
+            assert_eq!(log.floor(), floor);
+            assert_same(&format!("floor {floor} after reopening"), &all(&log), &wanted);
+            for n in 0..30 {
+                append(&log, &mut wanted, payload(n, 200));
+            }
+            assert_same(&format!("floor {floor} after going on"), &all(&log), &wanted);
+            log.close().unwrap();
+            assert_same(&format!("floor {floor} after going on and reopening"), &all(&open(&storage)), &wanted);
+        }
+    }
+}
+
+#[test]
+fn truncating_everything_leaves_a_log_that_goes_on() {
+    let storage = MemStorage::default();
+    for n in 0..40 {
+        let log = open(&storage);
+        let mut records = Records::new();
+        for _ in 0..n % 17 {
+            append(&log, &mut records, payload(n, 400));
+        }
+        assert_same("all", &all(&log), &records);
+        let end = log.end_lsn();
+        assert_eq!(log.truncate_before(end).unwrap().floor, end);
+        assert!(all(&log).is_empty());
+        log.close().unwrap();
+    }
+}
+
+#[test]
+fn a_limit_on_segments_is_an_error_until_truncation_makes_room() {
+    for max in [2, 3, 5] {
+        let storage = MemStorage::default();
+        let log = Log::open(Arc::new(storage.clone()), options().segments_max(Some(max))).unwrap();
+        for lap in 0..20u64 {
+            let mut records = all(&log);
+            let error = loop {
+                let payload = payload(lap, 100 + (lap as usize * 37) % 300);
+                match log.append(&payload) {
+                    Ok(lsn) => assert!(records.insert(lsn, payload).is_none()),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+            // Everything that was accepted is kept, and can be made durable and read.
+            log.flush().unwrap();
+            assert_same("all", &all(&log), &records);
+            let floor = *records.keys().rev().nth(1).unwrap();
+            assert!(log.truncate_before(floor).unwrap().segments_freed >= max - 1);
+            log.append(&payload(lap, 100)).unwrap_or_else(|error| panic!("no room after truncation: {error}"));
+        }
+        log.close().unwrap();
+        let bytes = Image::of(&storage).file("log").len();
+        assert_eq!(bytes, (max * SEGMENT_BYTES) as usize);
+    }
+}
+
+#[test]
+fn room_that_truncation_made_is_found_while_others_read() {
+    let storage = MemStorage::default();
+    let log = Log::open(Arc::new(storage), options().segments_max(Some(4))).unwrap();
+    log.append(&payload(0, 10)).unwrap();
+    let done = AtomicBool::new(false);
+    let (log, done) = (&log, &done);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    salvage(log.iter_from(Lsn::ZERO).unwrap());
+                }
+            });
+        }
+        let mut lsns = Vec::new();
+        for n in 0..4000 {
+            lsns.push(log.append(&payload(n, 300)).unwrap_or_else(|error| panic!("record {n}: {error}")));
+            if lsns.len() > 20 {
+                log.truncate_before(lsns.split_off(lsns.len() - 3)[0]).unwrap();
+                lsns.clear();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn blobs_go_with_their_records() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let mut records = Records::new();
+    for n in 0..20 {
+        append(&log, &mut records, payload(n, 1000 + n as usize * 100));
+        append(&log, &mut records, payload(n, 100));
+    }
+    assert_eq!(blobs(&storage), 20);
+    let floor = *records.keys().nth(9).unwrap();
+    assert_eq!(log.truncate_before(floor).unwrap().blobs_removed, 5);
+    assert_eq!(blobs(&storage), 15);
+    records = records.split_off(&floor);
+    assert_same("all", &all(&log), &records);
+    // Those that an earlier opening wrote go, too.
+    log.close().unwrap();
+    let log = open(&storage);
+    let floor = *records.keys().nth(11).unwrap();
+    log.truncate_before(floor).unwrap();
+    records = records.split_off(&floor);
+    assert_same("all", &all(&log), &records);
+    assert_eq!(blobs(&storage), records.values().filter(|payload| payload.len() > 500).count());
+    assert_eq!(log.collect_blobs().unwrap(), 0);
+    let end = log.end_lsn();
+    log.truncate_before(end).unwrap();
+    assert_eq!(blobs(&storage), 0);
+}
+
+#[test]
+fn blobs_that_nobody_points_at_are_collected_and_no_others() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let mut records = Records::new();
+    for n in 0..4 {
+        append(&log, &mut records, payload(n, 2000));
+    }
+    log.close().unwrap();
+    // As a crash between a blob and its record leaves it.
+    let mut image = Image::of(&storage);
+    let (name, bytes) = image.0.iter().find(|(name, _)| name.starts_with("blob-")).unwrap();
+    let orphan = format!("{}{:08x}", &name[..name.len() - 8], 77);
+    let bytes = bytes.clone();
+    image.0.insert(orphan.clone(), bytes);
+    let storage = image.storage();
+    assert_eq!(reader(&storage).verify(&mut |_, _| ()).unwrap().orphan_blobs, [orphan]);
+    let log = open(&storage);
+    assert_eq!(log.collect_blobs().unwrap(), 1);
+    assert_eq!(log.collect_blobs().unwrap(), 0);
+    assert_same("all", &all(&log), &records);
+}
+
+/// The record of a blob is appended while the collection that found the blob is reading the log.
+#[test]
+fn a_blob_whose_record_is_on_its_way_is_not_collected() {
+    let storage = MemStorage::default();
+    let (blob_begun, wait_for_begin) = mpsc::channel();
+    let (let_go, gate) = mpsc::channel();
+    let (appended, wait_for_append) = mpsc::channel();
+    let steps = Mutex::new((Some(blob_begun), Some(gate), Some((let_go, wait_for_append))));
+    let armed = Arc::new(AtomicBool::new(false));
+    let is_armed = armed.clone();
+    let hooked = Hooked::new(storage, move |call, name| {
+        if !is_armed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if call == Call::Sync && name.starts_with("blob-") {
+            let mut steps = steps.lock().unwrap();
+            let (begun, gate) = (steps.0.take(), steps.1.take());
+            drop(steps);
+            if let (Some(begun), Some(gate)) = (begun, gate) {
+                begun.send(()).unwrap();
+                gate.recv().unwrap();
+            }
+        }
+        if call == Call::Read && name == "log" {
+            let released = steps.lock().unwrap().2.take();
+            if let Some((let_go, wait_for_append)) = released {
+                let_go.send(()).unwrap();
+                wait_for_append.recv().unwrap();
+            }
+        }
+        Ok(())
+    });
+    let log = open(&hooked);
+    let mut records = Records::new();
+    append(&log, &mut records, payload(1, 2000));
+    armed.store(true, Ordering::Relaxed);
+    let log = &log;
+    let lsn = thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            let lsn = log.append(&payload(2, 2000)).unwrap();
+            appended.send(()).unwrap();
+            lsn
+        });
+        wait_for_begin.recv().unwrap();
+        assert_eq!(log.collect_blobs().unwrap(), 0);
+        writer.join().unwrap()
+    });
+    assert_eq!(log.read(lsn).unwrap().payload(), payload(2, 2000));
+}
+
+#[test]
+fn what_a_power_cut_leaves_of_blobs_is_collected_and_what_was_promised_is_there() {
+    let mut orphans = 0;
+    for cut in 0..120u64 {
+        let disk = SimStorage::new(cut, Faults { crash_after_ops: Some(10 + cut), ..Faults::default() });
+        let mut promised = Records::new();
+        if let Ok(log) = Log::open(Arc::new(disk.clone()), options()) {
+            let mut floor = Lsn::ZERO;
+            for n in 0..12 {
+                let payload = payload(n, 1500);
+                let Ok(lsn) = log.append_durable(&payload) else { break };
+                promised.insert(lsn, payload);
+                if n % 4 == 3 {
+                    floor = lsn;
+                    if log.truncate_before(lsn).is_err() {
+                        break;
+                    }
+                }
+            }
+            promised = promised.split_off(&floor);
+        }
+        disk.crash();
+        for seed in 0..3 {
+            let left = disk.after_crash(seed);
+            let log = open(&left);
+            let found = all(&log);
+            for (lsn, payload) in &promised {
+                assert_eq!(found.get(lsn), Some(payload), "cut {cut}, seed {seed}");
+            }
+            orphans += log.collect_blobs().unwrap();
+            assert_same(&format!("cut {cut}, seed {seed}, collected"), &all(&log), &found);
+            assert_eq!(blobs(&left), found.len());
+        }
+    }
+    assert!(orphans > 0, "no cut left an orphan, so that nothing was tested");
+}
+
+#[test]
+fn damage_does_not_keep_a_log_from_being_truncated_beyond_it() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let mut records = Records::new();
+    append(&log, &mut records, payload(0, 2000));
+    for n in 0..40 {
+        append(&log, &mut records, payload(n, 300));
+    }
+    log.close().unwrap();
+    let mut image = Image::of(&storage);
+    let damaged = *records.keys().nth(3).unwrap();
+    image.file("log")[damaged.get() as usize + 30] ^= 4;
+    let storage = image.storage();
+    let log = open(&storage);
+    assert_eq!(log.read(damaged).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(log.collect_blobs().unwrap_err().kind(), ErrorKind::Corrupt);
+    let floor = *records.keys().nth(4).unwrap();
+    assert_eq!(log.truncate_before(floor).unwrap().blobs_removed, 1);
+    assert_same("beyond the damage", &all(&log), &records.split_off(&floor));
+}

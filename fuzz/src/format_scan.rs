@@ -4,14 +4,13 @@
 //! where it begins. The rest are the bytes. Flags ask for right checksums and LSNs to be put in where messages claim to be,
 //! because a fuzzer will not find a CRC-32 by itself and most of the code lies behind one.
 
-use esker_format::layout::{self, Field};
 use esker_format::{
-    BLOB_POINTER_BYTES, BlobHeader, BlobPointer, ChecksumSeed, Epoch, LogId, Lsn, MESSAGE_HEADER_BYTES, MessageHeader,
-    MessageKind, RawMessageHeader, SUPERBLOCK_BYTES, SUPERBLOCK_COPIES, ScanContext, Scanner, SegmentBytes,
-    SegmentHeader, StructureError, Superblock,
+    BLOB_POINTER_BYTES, BlobHeader, BlobPointer, Epoch, LogId, Lsn, MESSAGE_HEADER_BYTES, MessageHeader, MessageKind,
+    SUPERBLOCK_BYTES, SUPERBLOCK_COPIES, ScanContext, Scanner, SegmentBytes, SegmentHeader, StructureError, Superblock,
 };
 
 use crate::input::Input;
+use crate::repair::{repair_messages, repair_structure};
 
 const LOG_ID: LogId = LogId::from_bytes(*b"the fuzzed log's");
 const REPAIR_CHECKSUM: u8 = 1;
@@ -35,31 +34,11 @@ pub fn run(data: &[u8]) {
 
     check_structures(&bytes);
     let context = ScanContext::new(LOG_ID.checksum_seed(), segment_bytes).with_epoch(epoch, epoch_start);
-    repair_messages(&mut bytes, flags, start, context.seed);
-    check_scan(&bytes, start, context);
-}
-
-fn field(fields: &[Field], name: &str) -> Field {
-    *fields.iter().find(|field| field.name == name).expect("the field exists")
-}
-
-/// Puts the right LSNs and checksums in, message by message, as far as the claimed lengths lead.
-fn repair_messages(bytes: &mut [u8], flags: u8, start: Lsn, seed: ChecksumSeed) {
-    let crc32 = field(&layout::MESSAGE_HEADER, "crc32");
-    let lsn = field(&layout::MESSAGE_HEADER, "lsn");
-    let mut at = 0;
-    while let Some(raw) = RawMessageHeader::decode(&bytes[at..]) {
-        let end = at + MESSAGE_HEADER_BYTES + raw.len as usize;
-        let (Some(message), Some(place)) = (bytes.get_mut(at..end), start.checked_add(at as u64)) else { break };
-        if flags & REPAIR_LSN != 0 {
-            message[lsn.offset..lsn.end()].copy_from_slice(&place.get().to_le_bytes());
-        }
-        if flags & REPAIR_CHECKSUM != 0 {
-            let sum = seed.checksum(&message[crc32.end()..]);
-            message[crc32.offset..crc32.end()].copy_from_slice(&sum.to_le_bytes());
-        }
-        at = end;
+    if flags & (REPAIR_CHECKSUM | REPAIR_LSN) != 0 {
+        let lsn_of_first = (flags & REPAIR_LSN != 0).then_some(start);
+        repair_messages(&mut bytes, lsn_of_first, flags & REPAIR_CHECKSUM != 0, context.seed);
     }
+    check_scan(&bytes, start, context);
 }
 
 fn check_scan(bytes: &[u8], start: Lsn, context: ScanContext) {
@@ -153,14 +132,4 @@ fn check_structure<T, const N: usize>(
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
-}
-
-/// Puts the right checksum into a structure of `size` bytes at the beginning of `bytes`.
-fn repair_structure(bytes: &mut [u8], size: usize) {
-    let Some(structure) = bytes.get_mut(..size) else { return };
-    let crc32 = field(&layout::SEGMENT_HEADER, "crc32");
-    let log_id = field(&layout::SEGMENT_HEADER, "log_id");
-    let id = LogId::from_bytes(structure[log_id.offset..log_id.end()].try_into().expect("an identity has 16 bytes"));
-    let sum = id.checksum_seed().checksum(&structure[crc32.end()..]);
-    structure[crc32.offset..crc32.end()].copy_from_slice(&sum.to_le_bytes());
 }

@@ -21,6 +21,10 @@ impl Input<'_> {
         u8::from_le_bytes(self.take())
     }
 
+    pub(crate) fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.take())
+    }
+
     pub(crate) fn u32(&mut self) -> u32 {
         u32::from_le_bytes(self.take())
     }

@@ -2,4 +2,7 @@
 
 pub mod format_scan;
 pub mod header_ops;
+mod image;
 mod input;
+pub mod recover_image;
+mod repair;

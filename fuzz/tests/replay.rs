@@ -28,3 +28,8 @@ fn corpus_of_format_scan_passes() {
 fn corpus_of_header_ops_passes() {
     replay("header_ops", esker_fuzz::header_ops::run);
 }
+
+#[test]
+fn corpus_of_recover_image_passes() {
+    replay("recover_image", esker_fuzz::recover_image::run);
+}

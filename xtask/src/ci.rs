@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     ("loom", || loom::check(None, 2)),
     ("fuzz", || fuzz::replay().and_then(|()| fuzz::all(FUZZ_SECONDS))),
     ("crash", || crash::check(1, CRASH_RUNS)),
+    ("crash tests bite", || crash::all_bite(1, CRASH_RUNS)),
 ];
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
     args.finish()?;
     match sabotage.as_deref() {
         None => check(seed, runs),
-        Some("all") => SABOTAGES.iter().try_for_each(|name| bites(name, seed, runs)),
+        Some("all") => all_bite(seed, runs),
         Some(name) if SABOTAGES.contains(&name) => bites(name, seed, runs),
         Some(name) => {
             Err(Failure::Usage(format!("there is no sabotage `{name}`, only {} and all", SABOTAGES.join(", "))))
@@ -34,8 +34,13 @@ pub(crate) fn check(seed: u64, runs: u64) -> Result<(), Failure> {
     if said.success { Ok(()) } else { Err(Failure::failed("a simulated power cut broke a promise; its seed is above")) }
 }
 
+/// Each safety measure is missed once it is gone.
+pub(crate) fn all_bite(seed: u64, runs: u64) -> Result<(), Failure> {
+    SABOTAGES.iter().try_for_each(|name| bites(name, seed, runs))
+}
+
 /// A run has to fail once the safety measure is gone.
-pub(crate) fn bites(sabotage: &str, seed: u64, runs: u64) -> Result<(), Failure> {
+fn bites(sabotage: &str, seed: u64, runs: u64) -> Result<(), Failure> {
     let said = simulate(Some(sabotage), seed, runs)?;
     if said.success {
         return Err(Failure::failed(format!(

@@ -1,5 +1,7 @@
 //! `cargo xtask loom`: the engine's models, under every schedule that loom can tell apart.
 
+use std::process::Command;
+
 use crate::args::Args;
 use crate::run::{Failure, cargo, listen, rustflags, target_dir};
 
@@ -13,27 +15,44 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
     check(model.as_deref(), preemptions)
 }
 
-/// Runs the models whose name contains `model`, and fails if there is none.
+/// Runs the models whose name contains `model`, or all, and fails if there is none.
 pub(crate) fn check(model: Option<&str>, preemptions: u32) -> Result<(), Failure> {
-    let filter = match model {
-        Some(model) if !model.starts_with("loom_") => format!("loom_{model}"),
-        Some(model) => model.to_owned(),
-        None => "loom_".to_owned(),
+    let said = match model {
+        None => listen(&mut tests(preemptions, &["loom_"]))?,
+        Some(model) => {
+            let listed = listen(&mut tests(preemptions, &["loom_", "--list"]))?;
+            let chosen = chosen(&listed.text, model);
+            if chosen.is_empty() {
+                return Err(Failure::failed(format!("there is no model with `{model}` in its name")));
+            }
+            let filter = chosen.into_iter().chain(["--exact"]);
+            listen(&mut tests(preemptions, &filter.collect::<Vec<_>>()))?
+        }
     };
-    let mut command = cargo(&["test", "--release", "-p", "esker-iobufs", "--lib", "--", &filter]);
-    command.env("LOOM_MAX_PREEMPTIONS", preemptions.to_string()).env("CARGO_TARGET_DIR", target_dir("loom"));
-    rustflags(&mut command, "--cfg loom");
-    let said = listen(&mut command)?;
     if !said.success {
         return Err(Failure::failed("a model failed; see LOOM_LOG and LOOM_LOCATION in loom's documentation"));
     }
     match passed(&said.text) {
-        0 => Err(Failure::failed(format!("there is no model with `{filter}` in its name"))),
+        0 => Err(Failure::failed("not one model was run")),
         passed => {
             println!("loom: {passed} models hold under every schedule with at most {preemptions} preemptions");
             Ok(())
         }
     }
+}
+
+fn tests(preemptions: u32, filter: &[&str]) -> Command {
+    let mut command = cargo(&["test", "--release", "-p", "esker-iobufs", "--lib", "--"]);
+    command.args(filter);
+    command.env("LOOM_MAX_PREEMPTIONS", preemptions.to_string()).env("CARGO_TARGET_DIR", target_dir("loom"));
+    rustflags(&mut command, "--cfg loom");
+    command
+}
+
+/// The full names of the listed tests that contain `model`.
+fn chosen<'a>(listed: &'a str, model: &str) -> Vec<&'a str> {
+    let names = listed.lines().filter_map(|line| line.strip_suffix(": test"));
+    names.filter(|name| name.contains(model)).collect()
 }
 
 /// How many tests the test runner says have passed.
@@ -44,7 +63,15 @@ fn passed(text: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::passed;
+    use super::{chosen, passed};
+
+    #[test]
+    fn models_are_chosen_by_a_part_of_their_name() {
+        let listed = "tests::loom_a_seal: test\ntests::loom_a_wait: test\n\n2 tests, 0 benchmarks\n";
+        assert_eq!(chosen(listed, "wait"), ["tests::loom_a_wait"]);
+        assert_eq!(chosen(listed, "loom_").len(), 2);
+        assert_eq!(chosen(listed, "benchmarks"), [""; 0]);
+    }
 
     #[test]
     fn tests_that_ran_are_counted() {

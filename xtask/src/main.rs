@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     match dispatch(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(what)) => {
-            eprintln!("xtask: {what}\n\n{HELP}");
+            eprintln!("xtask: {what}; see `cargo xtask help`");
             ExitCode::from(2)
         }
         Err(Failure::Failed(what)) => {

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Append, json: bool, talk: Talk) -> Outcome {
     // A missing file is found before a log is created for it.
     let sources = read::Sources::check(&args.files)?;
     let log = config(args).open().map_err(|error| Failure::log(&args.dir, &error))?;
-    if log.report().torn.is_some() && !log.report().clean {
+    if log.report().torn.is_some() {
         talk.note(&format_args!("{}: recovered: {}", args.dir.display(), log.report()));
     }
 

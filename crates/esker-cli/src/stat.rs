@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Stat, json: bool) -> Outcome {
     let stat = reader.stat().map_err(|error| Failure::log(&args.dir, &error))?;
     let report = reader.report();
     // Behind the end of a log that was closed in good order there may be leftovers of a segment's earlier life.
-    let torn = report.torn.as_ref().filter(|_| !report.clean);
+    let torn = report.torn.as_ref();
     let mut out = Output::lock();
     if json {
         out.line(&json!({

@@ -6,14 +6,14 @@
 use std::{io, sync::Arc};
 
 use esker_format::{
-    SUPERBLOCK_BYTES, SUPERBLOCK_COPIES, StructureError, Superblock, SuperblockCopies, SuperblockError,
+    SUPERBLOCK_BYTES, SUPERBLOCK_COPIES, SegmentHeader, StructureError, Superblock, SuperblockCopies, SuperblockError,
 };
 use esker_storage::{Access, Storage, StorageFile};
 
 use crate::{
     Error,
     error::{Corruption, CorruptionKind},
-    names::{SUPERBLOCK, SUPERBLOCK_NEW},
+    names::{LOG, SUPERBLOCK, SUPERBLOCK_NEW},
 };
 
 /// How often a superblock is read before a copy is called damaged.
@@ -60,10 +60,27 @@ pub(crate) fn load(storage: &dyn Storage) -> Result<LoadedControl, Error> {
         Err(SuperblockError::BothDamaged { first, second }) => {
             newer_version(&Err(first))?;
             newer_version(&Err(second))?;
+            if is_foreign(&bytes[..read]) && !has_segments(storage) {
+                return Err(Error::NotEsker { reason: format!("its \"{SUPERBLOCK}\" is something else") });
+            }
             Err(corrupt(0, format!("{first}; the other copy: {second}")).into())
         }
         Err(error) => Err(corrupt(0, error.to_string()).into()),
     }
+}
+
+/// Whether the bytes are somebody else's: there are some, and neither copy begins as ours do.
+fn is_foreign(bytes: &[u8]) -> bool {
+    let second = bytes.get(SUPERBLOCK_BYTES..).unwrap_or_default();
+    let ours = bytes.starts_with(&Superblock::MAGIC) || second.starts_with(&Superblock::MAGIC);
+    !ours && bytes.iter().any(|&byte| byte != 0)
+}
+
+/// Whether the file of segments begins as ours do: then a superblock that says nothing to us is damaged.
+fn has_segments(storage: &dyn Storage) -> bool {
+    let mut magic = [0; SegmentHeader::MAGIC.len()];
+    let read = storage.open(LOG, Access::Read).and_then(|log| log.read_exact_at(&mut magic, 0));
+    read.is_ok() && magic == SegmentHeader::MAGIC
 }
 
 fn newer_version(copy: &Result<Superblock, StructureError>) -> Result<(), Error> {

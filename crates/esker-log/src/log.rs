@@ -86,6 +86,12 @@ impl Log {
             if !options.create {
                 return Err(Error::NotFound);
             }
+        } else if let Err(error @ (Error::NotEsker { .. } | Error::NewerFormat { .. })) =
+            control::load(storage.as_ref())
+        {
+            // Before the lock, which would leave its file in a directory that is none of ours. What else may be wrong can
+            // change until the lock is held.
+            return Err(error);
         }
         let lock = storage.lock(LOCK).map_err(|error| match error {
             LockError::Io(error) => Error::io("lock", LOCK, error),
@@ -240,7 +246,10 @@ impl Log {
     /// Reserves room for a record of `len` bytes at an LSN that is known at once, to be filled in place and then completed
     /// or aborted. Dropping the reservation aborts it.
     ///
-    /// Nothing at or beyond its LSN becomes durable while it is open.
+    /// While it is open, nothing that shares its buffer, before it or behind it, and nothing beyond, becomes durable or is
+    /// written. So whoever holds one must not wait for that: not by [`make_stable`](Log::make_stable) or
+    /// [`flush`](Log::flush), and not by reading or iterating either, which wait where what they look for is in a buffer
+    /// that somebody is filling.
     ///
     /// # Errors
     ///
@@ -312,7 +321,8 @@ impl Log {
         Stats { engine: self.shared.engine.stats(), segments: self.shared.bytes.segments.stats() }
     }
 
-    /// Reads the record at `lsn`, whether it is on disk yet or not. Never syncs.
+    /// Reads the record at `lsn`, whether it is on disk yet or not. Never syncs, but waits for those who hold reservations
+    /// in the same buffer.
     ///
     /// # Errors
     ///
@@ -380,7 +390,10 @@ impl Log {
     pub fn truncate_before(&self, lsn: Lsn) -> Result<Truncation, Error> {
         let shared = &*self.shared;
         if let Some(last) = lsn.get().checked_sub(1) {
-            shared.engine.make_stable(Lsn::new(last))?;
+            shared.engine.make_stable(Lsn::new(last)).map_err(|error| match error {
+                EngineError::NeverReserved { end, .. } => Error::NeverReserved { lsn, end },
+                other => other.into(),
+            })?;
         }
         // Held throughout, so that truncations come one after the other.
         let mut control = shared.control();

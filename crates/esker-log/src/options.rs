@@ -100,7 +100,12 @@ impl Options {
     }
 
     /// Checks everything that can be checked without the log, and returns the segment size of a new one.
-    pub(crate) fn validate(&self) -> Result<SegmentBytes, Error> {
+    /// [`Log::open`](crate::Log::open) does so before it touches anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOptions`] with all faults.
+    pub fn validate(&self) -> Result<SegmentBytes, Error> {
         use esker_iobufs::{BUFFER_BYTES_MAX, BUFFER_BYTES_MIN, BUFFERS_MAX, BUFFERS_MIN};
         let mut faults = Vec::new();
         let segment_bytes = SegmentBytes::new(self.segment_bytes);

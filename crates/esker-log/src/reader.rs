@@ -224,7 +224,7 @@ impl LogReader {
             let (info, pointer) = match found {
                 Ok(found) => found,
                 Err(Error::Corrupt(corruption)) => {
-                    report.damages.push(corruption);
+                    report.damages.extend(self.unless_truncated(corruption)?);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -249,7 +249,7 @@ impl LogReader {
                         report.bytes += payload.len() as u64;
                     }
                     Err(Error::Corrupt(corruption)) => {
-                        report.damages.push(corruption);
+                        report.damages.extend(self.unless_truncated(corruption)?);
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -269,6 +269,13 @@ impl LogReader {
         }
         report.damages.sort_by_key(|damage| damage.lsn);
         Ok(report)
+    }
+
+    /// A damage, unless a writer has truncated the log beyond it meanwhile, so that it is none.
+    fn unless_truncated(&self, corruption: Corruption) -> Result<Option<Corruption>, Error> {
+        let floor = control::load(self.storage.as_ref())?.superblock.floor;
+        let truncated = floor > self.floor() && corruption.lsn.is_some_and(|lsn| lsn < floor);
+        Ok((!truncated).then_some(corruption))
     }
 
     fn live_segments(&self) -> u32 {

@@ -239,13 +239,15 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, Error> {
         _ => true,
     };
     notes.extend(survey.notes.iter().filter(|note| unused(note)).cloned());
+    let clean = superblock.clean && superblock.mark == outcome.end;
     let report = RecoveryReport {
         created: false,
-        clean: superblock.clean && superblock.mark == outcome.end,
+        clean,
         floor: survey.floor,
         end: outcome.end,
         mark: survey.mark,
-        torn: outcome.torn,
+        // Behind a clean end there can be leftovers, but nothing was being written.
+        torn: outcome.torn.filter(|_| !clean),
         damage: outcome.damage,
         notes,
     };

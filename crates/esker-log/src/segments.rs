@@ -112,6 +112,10 @@ impl Segments {
     }
 
     fn allocate(&self, base: Lsn) -> Result<Allocation, SourceError> {
+        if base >= Lsn::LIMIT {
+            let source = Arc::new(io::Error::other("the log has come to the last LSN that its format can name"));
+            return Err(SourceError::Io { source });
+        }
         let mut waits = 0;
         loop {
             self.hurry_readers_out();
@@ -132,12 +136,19 @@ impl Segments {
         }
     }
 
-    /// Freed slots wait until the epoch has moved on, which it does only when somebody asks.
+    /// Freed slots wait until the epoch has moved on, which it does only when somebody asks, and not while a reader that
+    /// saw the last one is at work. Where the file would have to grow otherwise, such readers are given some time.
     fn hurry_readers_out(&self) {
         // The epoch has to advance twice; a third round runs what was deferred.
-        for _ in 0..3 {
-            if self.stats().freed == 0 {
+        const ROUNDS: u32 = 3;
+        const ROUNDS_PATIENT: u32 = 100;
+        for round in 0..ROUNDS_PATIENT {
+            let stats = self.stats();
+            if stats.freed == 0 || (round >= ROUNDS && stats.free > 0) {
                 return;
+            }
+            if round >= ROUNDS {
+                thread::yield_now();
             }
             crossbeam_epoch::pin().flush();
         }

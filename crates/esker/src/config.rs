@@ -16,10 +16,7 @@ use std::{
     time::Duration,
 };
 
-use esker_log::{
-    Error, Log, LogReader, Options,
-    storage::{FileStorage, MemStorage},
-};
+use esker_log::{Error, Log, LogReader, Options, storage::FileStorage};
 
 /// Where a log is, and how it is to be opened. The way in for nearly everyone; for a storage of your own see
 /// [`Log::open`].
@@ -149,10 +146,7 @@ impl Config {
         if self.path.as_os_str().is_empty() {
             faults.push("the path is empty".to_owned());
         }
-        // The limits of the options are known to the log alone, which checks them before it looks at its storage: an
-        // empty one in memory answers the question without a file being touched.
-        let probe = Log::open(Arc::new(MemStorage::default()), self.options.clone().create(false));
-        if let Err(Error::InvalidOptions { faults: more }) = probe {
+        if let Err(Error::InvalidOptions { faults: more }) = self.options.validate() {
             faults.extend(more);
         }
         if faults.is_empty() { Ok(()) } else { Err(Error::InvalidOptions { faults }) }

@@ -1,7 +1,10 @@
 //! A fault at every call of a workload: nothing that was acknowledged is lost, nobody hangs, and what is promised to stop
 //! stops.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+};
 
 use esker_log::{Error, ErrorKind, Log, LogReader, Lsn};
 use esker_sim::{Counts, Failures, Faults, SimStorage};
@@ -70,8 +73,8 @@ fn live(disk: &SimStorage, life: u64, promises: &mut Promises) -> Result<(), Err
                 12 => drop(log.collect_blobs()?),
                 _ => (),
             }
-            match n % 3 {
-                0 => promises.stable(log.make_stable(lsn)),
+            match n % 5 {
+                4 => promises.stable(log.make_stable(lsn)),
                 1 => log.read(lsn).map(drop),
                 _ => Ok(()),
             }
@@ -85,8 +88,8 @@ fn live(disk: &SimStorage, life: u64, promises: &mut Promises) -> Result<(), Err
 
 /// Runs up to three lives under `faults`, then one without, and compares what is there, also with what a power cut would
 /// leave. Returns what was called under `faults`.
-fn run(what: &str, faults: Faults) -> Counts {
-    let disk = SimStorage::new(1, faults);
+fn run(what: &str, seed: u64, faults: Faults) -> Counts {
+    let disk = SimStorage::new(seed, faults);
     let mut promises = Promises::default();
     for life in 0..3 {
         if live(&disk, life, &mut promises).is_ok() {
@@ -139,11 +142,13 @@ fn every_fault(
     faults: impl Fn(Failures) -> Faults + Send + 'static,
 ) {
     without_hanging(kind, move || {
-        let all = calls(&run("no fault", Faults::default()));
+        let all = calls(&run("no fault", 0, Faults::default()));
         assert!(all > 1, "the workload makes {all} such calls only");
         for n in 0..all {
-            run(&format!("{kind} {n}"), faults(Failures::nth(n)));
-            run(&format!("{kind} {n} and all after"), faults(Failures::since(n)));
+            for seed in 0..3 {
+                run(&format!("{kind} {n}, seed {seed}"), seed, faults(Failures::nth(n)));
+            }
+            run(&format!("{kind} {n} and all after"), n, faults(Failures::since(n)));
         }
     });
 }
@@ -193,4 +198,105 @@ fn a_failed_change_of_the_directory_loses_nothing_that_was_acknowledged() {
 #[test]
 fn a_failed_read_loses_nothing_that_was_acknowledged() {
     every_fault("read", |counts| counts.reads, |read_error| Faults { read_error, ..Faults::default() });
+}
+
+#[test]
+fn a_full_disk_is_an_error_until_there_is_room_and_costs_nothing() {
+    without_hanging("a full disk", || {
+        for sectors in (0..120).step_by(3) {
+            let faults = Faults { capacity_bytes: Some(sectors * 512), ..Faults::default() };
+            let disk = SimStorage::new(sectors, faults);
+            let Ok(log) = Log::open(Arc::new(disk.clone()), options()) else {
+                // Not even room for a log: nothing was promised, and one can be created once there is.
+                disk.set_faults(Faults::default());
+                open(&disk).append_durable(b"now").unwrap();
+                continue;
+            };
+            let mut promises = Promises::default();
+            let error = (0..).find_map(|n| promises.append(&log, n, 200 + (n % 3) as usize * 700).err()).unwrap();
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{sectors} sectors: {error}");
+            // What was accepted stays, whether or not it can be written now.
+            let kept = promises.appended.clone();
+            match log.flush() {
+                Ok(stable) => promises.stable = stable,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NoSpace, "{sectors} sectors: {error}"),
+            }
+            look(&format!("{sectors} sectors, full"), &disk.after_crash(0), &promises);
+            disk.set_faults(Faults::default());
+            promises.append(&log, 1000, 900).unwrap();
+            promises.append(&log, 1001, 100).unwrap();
+            assert!(kept.keys().all(|lsn| log.read(*lsn).is_ok()));
+            promises.stable = log.close().unwrap();
+            look_and_open(&format!("{sectors} sectors, room again"), &disk.after_crash(1), &promises);
+        }
+    });
+}
+
+#[test]
+fn a_log_that_is_full_can_be_closed_and_opened_and_truncated() {
+    without_hanging("a full log", || {
+        let disk = SimStorage::new(1, Faults { capacity_bytes: Some(40 * 512), ..Faults::default() });
+        let log = open(&disk);
+        let mut promises = Promises::default();
+        while promises.append(&log, 1, 200).is_ok() {}
+        promises.stable = log.close().unwrap();
+        for _ in 0..3 {
+            let log = open(&disk);
+            promises.check("reopened", log.floor(), &all(&log));
+            assert_eq!(promises.append(&log, 2, 300).unwrap_err().kind(), ErrorKind::NoSpace);
+            promises.stable = log.close().unwrap();
+        }
+        let log = open(&disk);
+        let last = *promises.appended.keys().next_back().unwrap();
+        promises.truncate(&log, last).unwrap();
+        for n in 0..10 {
+            promises.append(&log, n, 200).unwrap();
+        }
+        promises.stable = log.close().unwrap();
+        look_and_open("truncated", &disk.after_crash(0), &promises);
+    });
+}
+
+/// Several writers when a write or sync fails: every one gets an error, and what any was promised is there.
+#[test]
+fn an_error_reaches_every_writer_and_nothing_promised_is_lost() {
+    for round in 0..60u64 {
+        without_hanging("a failing disk", move || {
+            let failures = Failures::nth(3 + round / 2);
+            let faults = match round % 2 {
+                0 => Faults { write_error: failures, ..Faults::default() },
+                _ => Faults { sync_error: failures, ..Faults::default() },
+            };
+            let disk = SimStorage::new(round, faults);
+            let Ok(log) = Log::open(Arc::new(disk.clone()), options()) else { return };
+            let promised = Mutex::new(Records::new());
+            thread::scope(|scope| {
+                for writer in 0..4 {
+                    let (log, promised) = (&log, &promised);
+                    scope.spawn(move || {
+                        for n in 0.. {
+                            let bytes = payload(writer << 32 | n, (n * 29 % 200) as usize);
+                            match log.append_durable(&bytes) {
+                                Ok(lsn) => drop(promised.lock().unwrap().insert(lsn, bytes)),
+                                Err(error) => {
+                                    assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+                                    return;
+                                }
+                            }
+                        }
+                    });
+                }
+            });
+            assert_eq!(log.flush().unwrap_err().kind(), ErrorKind::Poisoned);
+            assert_eq!(log.close().unwrap_err().kind(), ErrorKind::Poisoned);
+            disk.set_faults(Faults::default());
+            let promised = promised.into_inner().unwrap();
+            for disk in [disk.after_crash(round), disk] {
+                let found = all(&open(&disk));
+                for (lsn, payload) in &promised {
+                    assert_eq!(found.get(lsn), Some(payload), "round {round}: lsn {lsn}");
+                }
+            }
+        });
+    }
 }

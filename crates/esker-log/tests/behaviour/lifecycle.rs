@@ -117,7 +117,9 @@ fn the_log_is_locked_until_it_is_closed_and_readers_do_not_mind() {
 #[test]
 fn the_lock_is_released_when_opening_fails() {
     let storage = MemStorage::default();
-    open(&storage).close().unwrap();
+    let log = open(&storage);
+    log.append(b"what shows that the log is ours").unwrap();
+    log.close().unwrap();
     let whole = Image::of(&storage).file("superblock").clone();
     let superblock = storage.open("superblock", Access::ReadWrite).unwrap();
     superblock.write_all_at(&[0xee; 8192], 0).unwrap();
@@ -265,6 +267,31 @@ fn a_damaged_copy_of_the_superblock_is_replaced_before_the_whole_one_is_touched(
             disk.crash();
             let log = open(&disk.after_crash(cut));
             assert_same(&format!("{closings} closings, copy {copy}, cut {cut}"), &all(&log), &records);
+        }
+    }
+}
+
+/// What a process that was killed has left in a cache, and what the next one writes, must not be torn together.
+#[test]
+fn a_superblock_survives_a_kill_and_then_a_power_cut_in_the_middle_of_its_updates() {
+    for kill in 0..40 {
+        for cut in 0..8 {
+            let garbage = esker_sim::Probability::ALWAYS;
+            let disk = SimStorage::new(kill, Faults { garbage, ..Faults::default() });
+            open(&disk).close().unwrap();
+            let calls = AtomicU64::new(0);
+            let dying = Hooked::new(disk.clone(), move |_, _| match calls.fetch_add(1, Ordering::Relaxed) {
+                call if call < kill => Ok(()),
+                _ => Err(io::Error::other("killed")),
+            });
+            drop(Log::open(Arc::new(dying), options()));
+            let crash_after_ops = Some(disk.counts().changing() + cut);
+            disk.set_faults(Faults { crash_after_ops, ..disk.faults() });
+            drop(Log::open(Arc::new(disk.clone()), options()));
+            disk.crash();
+            let left = disk.after_crash(cut);
+            Log::open(Arc::new(left), options().create(false))
+                .unwrap_or_else(|error| panic!("killed at call {kill}, power cut at {cut}: {error}"));
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use esker_log::{
     Error, ErrorKind, Log, LogReader, Lsn, MessageKind,
-    storage::{FileStorage, MemStorage, Storage},
+    storage::{Access, FileStorage, MemStorage, Storage},
 };
 
 use crate::support::{
@@ -257,6 +257,8 @@ fn a_reader_follows_a_writer(storage: Arc<dyn Storage>, rounds: u64) {
             assert!(reader.report().damage.is_none(), "{}", reader.report());
             assert!(end >= last_end && end >= stable, "the log ended at {last_end} and {stable}, now at {end}");
             last_end = end;
+            let verified = reader.verify(&mut |_, _| ()).unwrap();
+            assert!(verified.is_clean(), "{:?}", verified.damages);
             let mut previous = None;
             for record in reader.iter_from(Lsn::ZERO) {
                 match record {
@@ -316,6 +318,93 @@ fn what_is_written_while_a_reader_looks_is_not_damage() {
         let wanted: Records = records.into_iter().filter(|(lsn, _)| *lsn < end).collect();
         assert_same(&format!("moment {moment}"), &collect(reader.iter_from(Lsn::ZERO)), &wanted);
     }
+}
+
+#[test]
+fn a_writer_that_is_always_ahead_is_not_damage() {
+    let storage = MemStorage::default();
+    let log = Arc::new(open(&storage));
+    log.append_durable(&payload(0, 100)).unwrap();
+    let writer = log.clone();
+    let hooked = Hooked::new(storage, move |call, name| {
+        if call == Call::Read && name == "log" {
+            for n in 0..3 {
+                writer.append_durable(&payload(n, 20)).unwrap();
+            }
+        }
+        Ok(())
+    });
+    let mut reader = LogReader::open(Arc::new(hooked)).unwrap();
+    for _ in 0..20 {
+        let stable = log.stable_lsn();
+        assert!(reader.refresh().unwrap() >= stable);
+        assert!(reader.report().damage.is_none() && reader.report().torn.is_none(), "{}", reader.report());
+    }
+}
+
+/// The writer truncates all that the reader has seen and uses its segments again, at every moment of the reader's look.
+#[test]
+fn segments_that_are_used_again_while_a_reader_looks_are_not_damage() {
+    for moment in 0..60 {
+        let storage = MemStorage::default();
+        let log = Arc::new(open(&storage));
+        for n in 0..70 {
+            log.append(&payload(n, 250)).unwrap();
+        }
+        log.flush().unwrap();
+        let (writer, mut reads) = (log.clone(), 0);
+        let reads_of_log = Mutex::new(move |name: &str| {
+            reads += u32::from(name == "log");
+            if reads == moment {
+                writer.truncate_before(writer.end_lsn()).unwrap();
+                for n in 0..150 {
+                    writer.append(&payload(n, 250)).unwrap();
+                }
+                writer.flush().unwrap();
+            }
+        });
+        let hooked = Hooked::new(storage.clone(), move |call, name| {
+            if call == Call::Read {
+                (*reads_of_log.lock().unwrap())(name);
+            }
+            Ok(())
+        });
+        let reader = LogReader::open(Arc::new(hooked)).unwrap();
+        assert!(reader.report().damage.is_none(), "moment {moment}: {}", reader.report());
+        let verified = reader.verify(&mut |_, _| ()).unwrap();
+        assert!(verified.is_clean(), "moment {moment}: {:?}", verified.damages);
+        let records = all(&log);
+        for record in reader.iter_from(Lsn::ZERO) {
+            match record {
+                Ok(record) if record.lsn() < log.floor() => (),
+                Ok(record) => assert_eq!(Some(record.payload()), records.get(&record.lsn()).map(Vec::as_slice)),
+                Err(Error::Truncated { .. }) => break,
+                Err(error) => panic!("moment {moment}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copy_of_the_superblock_that_is_being_written_is_not_damage() {
+    let storage = MemStorage::default();
+    open(&storage).close().unwrap();
+    let (below, reads) = (storage.clone(), Mutex::new(0));
+    let hooked = Hooked::new(storage, move |call, name| {
+        if call == Call::Read && name == "superblock" {
+            // As the page looks in the middle of a write, the first time.
+            let mut reads = reads.lock().unwrap();
+            let file = below.open("superblock", Access::ReadWrite)?;
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, 60)?;
+            byte[0] ^= u8::from(*reads < 2);
+            file.write_all_at(&byte, 60)?;
+            *reads += 1;
+        }
+        Ok(())
+    });
+    let reader = LogReader::open(Arc::new(hooked)).unwrap();
+    assert!(reader.report().notes.is_empty(), "{}", reader.report());
 }
 
 #[test]

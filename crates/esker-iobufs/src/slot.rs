@@ -94,7 +94,8 @@ impl Slot {
         loop {
             let (claimed, at) = Header::from_bits(bits).try_reserve(bytes, self.room)?;
             // ORDERING: Acquire pairs with the Release in `open` [P1]: the place of this life and the memory, handed over
-            // by whoever wrote the last life out, are seen. Nothing is published by a claim, hence no Release.
+            // by whoever wrote the last life out, are seen. Nothing is published by a claim, hence no
+            // Release; and Relaxed on failure, because the word that was found is again only a guess.
             match word.compare_exchange_weak(bits, claimed.to_bits(), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {
                     // Read only now: the swap counts us, so this life cannot end before we leave.

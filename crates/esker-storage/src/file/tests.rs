@@ -1,3 +1,6 @@
+//! What the conformance suite cannot see: paths in errors, the calls that reach the operating system, directories made on
+//! the way.
+
 use super::*;
 
 fn inner(error: &io::Error) -> &FileError {

@@ -23,7 +23,7 @@ const STEPS: &[Step] = &[
     ("tidy", tidy::check),
     ("documentation", || layers::document(&["--workspace"])),
     ("layers alone", layers::all_alone),
-    ("loom", || loom::check(None, 2)),
+    ("loom", || loom::check(None, 3)),
     ("fuzz", || fuzz::replay().and_then(|()| fuzz::all(FUZZ_SECONDS))),
     ("crash", || crash::check(1, CRASH_RUNS)),
     ("crash tests bite", || crash::all_bite(1, CRASH_RUNS)),

@@ -112,7 +112,11 @@ pub(crate) fn create(storage: &dyn Storage, superblock: &Superblock) -> Result<(
     }
     file.sync_all().map_err(|error| Error::io("sync", SUPERBLOCK_NEW, error))?;
     storage.rename(SUPERBLOCK_NEW, SUPERBLOCK).map_err(|error| Error::io("rename", SUPERBLOCK_NEW, error))?;
-    crate::sync_dir(storage)
+    crate::sync_dir(storage).inspect_err(|_| {
+        // Whether the name is durable is not known, and no later sync tells: the creation is to be begun again. If this
+        // fails as well, the next opening finds a log without a record.
+        drop(storage.rename(SUPERBLOCK, SUPERBLOCK_NEW));
+    })
 }
 
 /// The superblock of a log that is open for writing.

@@ -1,37 +1,16 @@
 //! Iterating over the records of a log, in LSN order.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{collections::VecDeque, fmt};
 
-use esker_format::{DamageKind, Epoch, FileOffset, LogId, Lsn, SEGMENT_HEADER_BYTES};
-use esker_storage::Storage;
+use esker_format::{DamageKind, Epoch, FileOffset, Lsn, SEGMENT_HEADER_BYTES};
 
 use crate::{
     Error, Record,
     error::{Corruption, CorruptionKind},
+    origin::Origin,
     read::unless_truncated,
-    walk::{Placement, Rules, Step, Walk},
+    walk::{Step, Walk},
 };
-
-/// Where an iterator's bytes come from.
-#[derive(Debug, Clone)]
-pub(crate) struct Origin {
-    pub(crate) placement: Arc<dyn Locate>,
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) log_id: LogId,
-    pub(crate) rules: Rules,
-    /// For telling damage: everything below had been durable.
-    pub(crate) durable_to: Lsn,
-}
-
-/// A placement that also tells where in the file something is, for error messages, and where the log begins now.
-pub(crate) trait Locate: Placement {
-    /// The place of `lsn` in the file.
-    fn offset_of(&self, lsn: Lsn) -> u64;
-    /// Where the log begins at this moment.
-    fn floor(&self) -> Result<Lsn, Error>;
-    /// Where in the log there are segments, beginning at the earliest at or beyond the segment of `lsn`.
-    fn bases_from(&self, lsn: Lsn) -> VecDeque<Lsn>;
-}
 
 /// The records from some LSN on, up to where the log ended when the iterator was made.
 ///

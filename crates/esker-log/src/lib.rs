@@ -46,6 +46,7 @@ mod iter;
 mod log;
 mod names;
 mod options;
+mod origin;
 mod read;
 mod reader;
 mod record;

@@ -16,8 +16,8 @@ use crate::{
     blob::{self, Blobs},
     control::{self, Control},
     flusher::Flusher,
-    iter::{Locate, Origin},
     names::{LOCK, LOG},
+    origin::{Locate, Origin},
     read::{BeyondDamage, read_written, unless_truncated, walk_pointers},
     record::whole_message,
     recovery::{self, Recovered},
@@ -80,9 +80,7 @@ impl Log {
     pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Self, Error> {
         let segment_bytes = options.validate()?;
         if !has_superblock(storage.as_ref())? {
-            if let Some(reason) = recovery::why_not_creatable(storage.as_ref())? {
-                return Err(Error::NotEsker { reason });
-            }
+            check_creatable(storage.as_ref())?;
             if !options.create {
                 return Err(Error::NotFound);
             }
@@ -99,6 +97,8 @@ impl Log {
         })?;
         let created = !has_superblock(storage.as_ref())?;
         if created {
+            // Again, because the lock was not held the first time.
+            check_creatable(storage.as_ref())?;
             create(storage.as_ref(), segment_bytes, options.log_id)?;
         } else {
             // Whoever created it may have died before its directory entry was durable.
@@ -575,6 +575,10 @@ fn has_superblock(storage: &dyn Storage) -> Result<bool, Error> {
     }
 }
 
+fn check_creatable(storage: &dyn Storage) -> Result<(), Error> {
+    recovery::why_not_creatable(storage)?.map_or(Ok(()), |reason| Err(Error::NotEsker { reason }))
+}
+
 /// Creates a log. Until the superblock has its name, durably, there is none.
 fn create(storage: &dyn Storage, segment_bytes: SegmentBytes, log_id: Option<LogId>) -> Result<(), Error> {
     let log_id = match log_id {
@@ -586,13 +590,13 @@ fn create(storage: &dyn Storage, segment_bytes: SegmentBytes, log_id: Option<Log
             LogId::from_bytes(bytes)
         }
     };
-    let file = match storage.create(LOG) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            storage.open(LOG, Access::ReadWrite).map_err(|error| Error::io("open", LOG, error))?
-        }
-        Err(error) => return Err(Error::io("create", LOG, error)),
-    };
+    // An empty one of a creation that was interrupted. Its entry may be one that a failed sync has given up, and which only
+    // making it again makes durable.
+    match storage.remove(LOG) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", LOG, error)),
+        _ => (),
+    }
+    let file = storage.create(LOG).map_err(|error| Error::io("create", LOG, error))?;
     file.sync_all().map_err(|error| Error::io("sync", LOG, error))?;
     crate::sync_dir(storage)?;
     let superblock = Superblock {

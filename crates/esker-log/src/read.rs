@@ -6,7 +6,7 @@ use esker_format::{
 
 use crate::{
     Corruption, CorruptionKind, Error, Record,
-    iter::Origin,
+    origin::Origin,
     record::whole_message,
     walk::{Step, Walk},
 };

@@ -14,7 +14,7 @@ use esker_storage::Storage;
 
 use crate::{
     Corruption, CorruptionKind, Error, Iter, Record, RecoveryReport, blob, control,
-    iter::{Locate, Origin},
+    origin::{Locate, Origin},
     read::read_written,
     recovery::{self, Recovered, RecoveryNote, Table},
     walk::{Placement, Rules, Step, Walk},

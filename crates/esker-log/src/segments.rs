@@ -8,10 +8,13 @@ use std::{
     time::Duration,
 };
 
-use esker_format::{FileOffset, Lsn, SEGMENT_HEADER_BYTES, SegmentId};
+use esker_format::{FileOffset, Lsn, MESSAGE_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentId};
 use esker_iobufs::{ActiveSegment, SegmentSource, SourceError};
 use esker_segments::{Accountant, AllocateError, Allocation, ReuseTicket, Stats};
 use esker_storage::{StorageFile, is_out_of_space};
+
+/// A segment's header and that of its first message, which tells what the segment was when the other is damaged.
+const WIPED_BYTES: usize = SEGMENT_HEADER_BYTES + MESSAGE_HEADER_BYTES;
 
 /// How often, and how long each time, a full log waits for readers of slots that were freed. A read that takes longer in
 /// all is not waited for.
@@ -97,7 +100,7 @@ impl Segments {
         let leftovers = self.lock().leftovers.clone();
         for segment in leftovers {
             let offset = segment.offset(self.lock().accountant.segment_bytes());
-            self.file.write_all_at(&[0; SEGMENT_HEADER_BYTES], offset.get()).map_err(|error| {
+            self.file.write_all_at(&[0; WIPED_BYTES], offset.get()).map_err(|error| {
                 let full = is_out_of_space(&error);
                 let source = Arc::new(error);
                 if full { SourceError::NoSpace { source } } else { SourceError::Io { source } }

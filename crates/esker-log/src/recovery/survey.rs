@@ -115,9 +115,11 @@ impl Survey {
         }
     }
 
-    /// The slots whose header would speak for a segment if that segment's true header were lost, given where the log ends.
+    /// The slots that would speak for a segment if that segment's true header were lost, given where the log ends.
     pub(super) fn leftovers(&self, tip: Lsn) -> Vec<SegmentId> {
         let beyond = self.segments.range(tip..).map(|(&base, &(segment, _))| (segment, base));
+        let headless = self.headless.iter().filter_map(|slot| slot.claim.map(|(base, _)| (slot.segment, base)));
+        let beyond = beyond.chain(headless.filter(|&(_, base)| base >= tip));
         let floor = self.floor.segment_base(self.segment_bytes);
         self.superseded.iter().copied().chain(beyond).filter(|&(_, base)| base >= floor).map(|(slot, _)| slot).collect()
     }

@@ -15,8 +15,8 @@ use esker_log::{
 };
 
 use crate::support::{
-    BUFFER_BYTES, Call, Hooked, Records, SEGMENT_BYTES, all, append, assert_same, collect, open, options, payload,
-    reader, without_hanging,
+    BUFFER_BYTES, Call, Hooked, Records, SEGMENT_BYTES, SetAtEnd, all, append, assert_same, collect, open, options,
+    payload, reader, without_hanging,
 };
 
 /// A log of many segments with records of every length up to the largest inline one and some blobs.
@@ -218,10 +218,10 @@ fn readers_and_iterators_beside_writers_see_what_was_appended() {
                 assert_eq!(log.read(lsn).unwrap().payload(), wanted, "reading at {lsn}");
             }
         });
+        let _end = SetAtEnd(done);
         for writer in writers {
             writer.join().unwrap();
         }
-        done.store(true, Ordering::Relaxed);
     });
     assert_same("at the end", &all(log), &appended.lock().unwrap());
 }
@@ -235,6 +235,7 @@ fn a_reader_follows_a_writer(storage: Arc<dyn Storage>, rounds: u64) {
     let (log, done) = (&log, &done);
     thread::scope(|scope| {
         scope.spawn(move || {
+            let _end = SetAtEnd(done);
             let mut lsns = Vec::new();
             for n in 1..rounds {
                 let len = if n % 50 == 0 { 1500 } else { (n * 13 % 300) as usize };
@@ -247,7 +248,6 @@ fn a_reader_follows_a_writer(storage: Arc<dyn Storage>, rounds: u64) {
                     log.truncate_before(lsns[lsns.len() - 60]).unwrap();
                 }
             }
-            done.store(true, Ordering::Relaxed);
         });
         let mut reader = LogReader::open(storage.clone()).unwrap();
         let mut last_end = reader.end_lsn();
@@ -323,7 +323,8 @@ fn what_is_written_while_a_reader_looks_is_not_damage() {
 #[test]
 fn a_writer_that_is_always_ahead_is_not_damage() {
     let storage = MemStorage::default();
-    let log = Arc::new(open(&storage));
+    // One segment for all: where a new one begins that the reader has not seen, it would find an end.
+    let log = Arc::new(Log::open(Arc::new(storage.clone()), options().segment_bytes(1 << 22)).unwrap());
     log.append_durable(&payload(0, 100)).unwrap();
     let writer = log.clone();
     let hooked = Hooked::new(storage, move |call, name| {

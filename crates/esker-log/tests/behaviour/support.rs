@@ -4,7 +4,11 @@ use std::{
     collections::BTreeMap,
     fmt,
     io::{self, IoSlice},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -270,6 +274,15 @@ impl StorageFile for HookedFile {
     fn sync_all(&self) -> io::Result<()> {
         (self.hook)(Call::Sync, &self.name)?;
         self.below.sync_all()
+    }
+}
+
+/// Sets a flag when it is dropped, so that threads that wait for it end although the test has failed.
+pub(crate) struct SetAtEnd<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

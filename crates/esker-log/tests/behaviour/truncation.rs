@@ -17,8 +17,8 @@ use esker_log::{
 use esker_sim::{Faults, SimStorage};
 
 use crate::support::{
-    Call, Hooked, Image, Records, SEGMENT_BYTES, abandon, all, append, assert_same, collect, open, options, payload,
-    reader, salvage,
+    Call, Hooked, Image, Records, SEGMENT_BYTES, SetAtEnd, abandon, all, append, assert_same, collect, open, options,
+    payload, reader, salvage,
 };
 
 fn blobs(storage: &dyn Storage) -> usize {
@@ -165,6 +165,7 @@ fn room_that_truncation_made_is_found_while_others_read() {
                 }
             });
         }
+        let _end = SetAtEnd(done);
         let mut lsns = Vec::new();
         for n in 0..300 {
             lsns.push(log.append(&payload(n, 300)).unwrap_or_else(|error| panic!("record {n}: {error}")));
@@ -173,7 +174,6 @@ fn room_that_truncation_made_is_found_while_others_read() {
                 lsns.clear();
             }
         }
-        done.store(true, Ordering::Relaxed);
     });
 }
 

@@ -343,7 +343,7 @@ impl IoBufs {
                 continue;
             }
             progress.sleepers += 1;
-            progress = sync::wait(&self.moved, progress);
+            progress = sync::wait(&self.moved, &self.progress, progress);
             progress.sleepers -= 1;
         }
     }

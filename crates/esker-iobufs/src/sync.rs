@@ -25,13 +25,36 @@ pub(crate) use std::sync::atomic::AtomicU64 as CounterU64;
 
 /// Locks `mutex`. A holder that panicked is ignored: no code of this crate panics between two changes that belong
 /// together, so what the mutex guards is whole.
+#[cfg(not(esker_tsan))]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Waits on `condvar`, ignoring panics as [`lock`] does. May wake without cause.
-pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+/// Waits on `condvar` with the lock of `mutex`, ignoring panics as [`lock`] does. May wake without cause.
+#[cfg(not(esker_tsan))]
+pub(crate) fn wait<'a, T>(condvar: &Condvar, _: &'a Mutex<T>, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condvar.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// [`lock`] for `cargo xtask sanitize thread`. ThreadSanitizer sees what is compiled into this crate, which an attempt to
+/// lock is; it does not see inside the standard library, where a thread waits for a lock.
+#[cfg(esker_tsan)]
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => thread::yield_now(),
+        }
+    }
+}
+
+/// [`wait`] for ThreadSanitizer: as waking without cause is allowed, it need not wait.
+#[cfg(esker_tsan)]
+pub(crate) fn wait<'a, T>(_: &Condvar, mutex: &'a Mutex<T>, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    drop(guard);
+    thread::yield_now();
+    lock(mutex)
 }
 
 /// Whether this thread is unwinding.

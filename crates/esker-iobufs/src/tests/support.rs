@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, IoSlice},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -13,6 +13,17 @@ use esker_storage::StorageFile;
 use crate::{ActiveSegment, IoBufs, Options, SegmentSource, SourceError};
 
 pub(super) const LOG_ID: [u8; 16] = *b"an engine's test";
+
+/// Locks a std mutex by attempts, which ThreadSanitizer sees; a wait inside the standard library it does not.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
+            Err(error) => assert!(matches!(error, std::sync::TryLockError::WouldBlock), "a test's thread panicked"),
+        }
+        std::thread::yield_now();
+    }
+}
 
 /// A file that keeps its bytes and does as it is told.
 #[derive(Debug, Default)]
@@ -35,39 +46,39 @@ struct FileState {
 
 impl TestFile {
     pub(super) fn bytes(&self) -> Vec<u8> {
-        self.state.lock().unwrap().bytes.clone()
+        lock(&self.state).bytes.clone()
     }
 
     pub(super) fn synced(&self) -> Vec<u8> {
-        self.state.lock().unwrap().synced.clone()
+        lock(&self.state).synced.clone()
     }
 
     /// Lets the next `times` writes fail.
     pub(super) fn fail_writes(&self, kind: io::ErrorKind, times: u32) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         state.write_error = Some(kind);
         state.errors_left = times;
     }
 
     /// Lets every write and sync panic.
     pub(super) fn panic_from_now_on(&self) {
-        self.state.lock().unwrap().panics = true;
+        lock(&self.state).panics = true;
     }
 
     /// Makes syncs slow, so that others come while one is under way.
     pub(super) fn syncs_take(&self, duration: Duration) {
-        self.state.lock().unwrap().sync_takes = duration;
+        lock(&self.state).sync_takes = duration;
     }
 
     fn panic_if_told(&self) {
         // Read first, so that the panic does not poison the lock.
-        let panics = self.state.lock().unwrap().panics;
+        let panics = lock(&self.state).panics;
         assert!(!panics, "a storage that panics");
     }
 
     /// Lets the next `times` syncs fail.
     pub(super) fn fail_syncs(&self, kind: io::ErrorKind, times: u32) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         state.sync_error = Some(kind);
         state.errors_left = times;
     }
@@ -87,16 +98,16 @@ impl FileState {
 
 impl StorageFile for TestFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state.lock().unwrap().bytes.len() as u64)
+        Ok(lock(&self.state).bytes.len() as u64)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.state.lock().unwrap().bytes.resize(len as usize, 0);
+        lock(&self.state).bytes.resize(len as usize, 0);
         Ok(())
     }
 
     fn read_at(&self, dst: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.state.lock().unwrap();
+        let state = lock(&self.state);
         let from = state.bytes.get(offset as usize..).unwrap_or_default();
         let read = from.len().min(dst.len());
         dst[..read].copy_from_slice(&from[..read]);
@@ -105,7 +116,7 @@ impl StorageFile for TestFile {
 
     fn write_all_at(&self, src: &[u8], offset: u64) -> io::Result<()> {
         self.panic_if_told();
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         let kind = state.write_error;
         state.fail(kind)?;
         let (start, end) = (offset as usize, offset as usize + src.len());
@@ -122,7 +133,7 @@ impl StorageFile for TestFile {
     }
 
     fn preallocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         let end = (offset + len) as usize;
         if state.bytes.len() < end {
             state.bytes.resize(end, 0);
@@ -132,11 +143,11 @@ impl StorageFile for TestFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.panic_if_told();
-        let sync_takes = self.state.lock().unwrap().sync_takes;
+        let sync_takes = lock(&self.state).sync_takes;
         if !sync_takes.is_zero() {
             std::thread::sleep(sync_takes);
         }
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         let kind = state.sync_error;
         state.fail(kind)?;
         state.synced = state.bytes.clone();
@@ -165,17 +176,17 @@ struct CounterState {
 impl Counter {
     /// Lets the source be full, or have room again.
     pub(super) fn set_full(&self, full: bool) {
-        self.state.lock().unwrap().full = full;
+        lock(&self.state).full = full;
     }
 
     pub(super) fn stable(&self) -> Lsn {
-        self.state.lock().unwrap().stable
+        lock(&self.state).stable
     }
 }
 
 impl SegmentSource for Counter {
     fn activate(&self, base: Lsn) -> Result<ActiveSegment, SourceError> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         if state.full {
             return Err(SourceError::NoSpace { source: Arc::new(io::ErrorKind::StorageFull.into()) });
         }
@@ -185,7 +196,7 @@ impl SegmentSource for Counter {
     }
 
     fn stable_to(&self, stable: Lsn) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         assert!(stable > state.stable, "stable went from {} to {stable}", state.stable);
         state.stable = stable;
     }

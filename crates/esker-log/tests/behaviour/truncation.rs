@@ -149,6 +149,47 @@ fn a_limit_on_segments_is_an_error_until_truncation_makes_room() {
     }
 }
 
+/// Gate B: between looking a place up and reading it, everything is truncated and the file is written over and over.
+#[test]
+fn a_slot_is_not_used_again_while_a_reader_is_on_its_way_to_it() {
+    type Interrupt = Box<dyn FnOnce() + Send>;
+    let _alone = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let interrupt: Arc<Mutex<Option<Interrupt>>> = Arc::default();
+    let armed = interrupt.clone();
+    let storage = Hooked::new(MemStorage::default(), move |call, name| {
+        if call == Call::Read && name == "log" {
+            let interrupt = armed.lock().unwrap().take();
+            if let Some(interrupt) = interrupt {
+                interrupt();
+            }
+        }
+        Ok(())
+    });
+    let log = Arc::new(open(&storage));
+    let lsn = log.append(&payload(1, 300)).unwrap();
+    while log.end_lsn().get() < 2 * u64::from(SEGMENT_BYTES) {
+        log.append(&payload(2, 300)).unwrap();
+    }
+    log.flush().unwrap();
+    let writing = log.clone();
+    *interrupt.lock().unwrap() = Some(Box::new(move || {
+        let truncation = writing.truncate_before(writing.end_lsn()).unwrap();
+        assert_eq!(truncation.segments_freed, 2);
+        // Enough to fill the freed slots, were they given out. On another thread: this one is the reader.
+        let lap = writing.end_lsn() + 4 * u64::from(SEGMENT_BYTES);
+        let write = || {
+            while writing.end_lsn() < lap {
+                writing.append(&payload(3, 300)).unwrap();
+            }
+            writing.flush().unwrap();
+        };
+        thread::scope(|scope| scope.spawn(write).join()).unwrap();
+    }));
+    assert_eq!(log.read(lsn).unwrap().payload(), payload(1, 300));
+    assert!(interrupt.lock().unwrap().is_none(), "the reader was not interrupted");
+    assert_eq!(log.read(lsn).unwrap_err().kind(), ErrorKind::Truncated);
+}
+
 #[test]
 fn room_that_truncation_made_is_found_while_others_read() {
     let _alone = READERS.lock().unwrap_or_else(PoisonError::into_inner);

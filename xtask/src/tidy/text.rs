@@ -13,7 +13,8 @@ const LEFTOVERS: &[&str] = &[
 ];
 /// Beginnings of paths that exist on one machine only.
 const MACHINE: &[&str] = &[concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Use", "rs/"), concat!("/wo", "rk/")];
-const PUBLIC_REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+/// What the lock file says of a package that comes from a registry, and not from a repository or a path.
+const FROM_A_REGISTRY: &str = "registry+";
 /// Settings by which a checkout would ask another registry.
 const REDIRECTIONS: &[&str] = &["[source", "[registr", "replace-with", "sparse+"];
 
@@ -47,7 +48,7 @@ fn begins_a_path(line: &str, path: &str) -> bool {
 fn registry(path: &str, line: &str) -> Option<String> {
     if path.ends_with("Cargo.lock") {
         let source = line.strip_prefix("source = ")?.trim_matches('"');
-        return (source != PUBLIC_REGISTRY).then(|| format!("T7: a package from {source}"));
+        return (!source.starts_with(FROM_A_REGISTRY)).then(|| format!("T7: a package from {source}"));
     }
     let configures = path.ends_with("config.toml") || path.ends_with("Cargo.toml");
     let redirection = REDIRECTIONS.iter().find(|redirection| configures && line.contains(**redirection))?;
@@ -80,8 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn packages_come_from_the_public_registry() {
-        assert_eq!(count("Cargo.lock", &format!("source = \"{}\"\n", super::PUBLIC_REGISTRY)), 0);
+    fn packages_come_from_a_registry_and_no_setting_names_another() {
+        assert_eq!(count("Cargo.lock", &format!("source = \"{}index\"\n", super::FROM_A_REGISTRY)), 0);
         assert_eq!(count("Cargo.lock", "source = \"sparse+https://mirror.example/\"\n"), 1);
         assert_eq!(count(".cargo/config.toml", "[source.crates-io]\nreplace-with = \"mirror\"\n"), 2);
         assert_eq!(count(".cargo/config.toml", "[alias]\n"), 0);

@@ -100,11 +100,7 @@ impl Segments {
         let leftovers = self.lock().leftovers.clone();
         for segment in leftovers {
             let offset = segment.offset(self.lock().accountant.segment_bytes());
-            self.file.write_all_at(&[0; WIPED_BYTES], offset.get()).map_err(|error| {
-                let full = is_out_of_space(&error);
-                let source = Arc::new(error);
-                if full { SourceError::NoSpace { source } } else { SourceError::Io { source } }
-            })?;
+            self.file.write_all_at(&[0; WIPED_BYTES], offset.get()).map_err(source_error)?;
         }
         self.lock().leftovers.clear();
         Ok(())
@@ -167,9 +163,7 @@ impl SegmentSource for Segments {
             && let Err(error) = self.file.preallocate(allocation.offset.get(), self.segment_bytes())
         {
             self.lock().accountant.unallocate(allocation).expect("the allocation is the latest");
-            let full = is_out_of_space(&error);
-            let source = Arc::new(error);
-            return Err(if full { SourceError::NoSpace { source } } else { SourceError::Io { source } });
+            return Err(source_error(error));
         }
         Ok(ActiveSegment { offset: allocation.offset, floor: self.floor() })
     }
@@ -177,4 +171,11 @@ impl SegmentSource for Segments {
     fn stable_to(&self, stable: Lsn) {
         self.lock().accountant.deactivate_below(stable).expect("no more became stable than was allocated");
     }
+}
+
+/// What an I/O error means to whoever asked for a segment.
+fn source_error(error: io::Error) -> SourceError {
+    let full = is_out_of_space(&error);
+    let source = Arc::new(error);
+    if full { SourceError::NoSpace { source } } else { SourceError::Io { source } }
 }

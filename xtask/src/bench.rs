@@ -1,14 +1,22 @@
-//! `cargo xtask bench`: the benchmarks of package `esker-benches`.
+//! `cargo xtask bench`: the benchmarks of package `esker-benches`, and the comparison with other logs.
+
+use std::ffi::OsString;
 
 use crate::args::Args;
 use crate::metadata::members;
-use crate::run::{Failure, cargo, run as execute};
+use crate::run::{Failure, cargo, run as execute, target_dir};
 
 const PACKAGE: &str = "esker-benches";
+/// The name of the comparison, which is a workspace of its own.
+const COMPARE: &str = "compare";
+const COMPARE_MANIFEST: &str = "benches/compare/Cargo.toml";
 
 pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
-    let list = args.flag("--list");
     let name = args.positional();
+    if name.as_deref() == Some(COMPARE) {
+        return compare(args);
+    }
+    let list = args.flag("--list");
     let rest = args.rest();
     args.finish()?;
     let names = names()?;
@@ -28,6 +36,42 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         execute(command.args(&rest))?;
     }
     Ok(())
+}
+
+/// Builds the comparison and hands it its part of the command line.
+fn compare(mut args: Args) -> Result<(), Failure> {
+    let check = args.flag("--check");
+    let mut options = Vec::new();
+    if args.flag("--quick") {
+        options.push("--quick".into());
+    }
+    for name in ["--rounds", "--only", "--dir"] {
+        if let Some(value) = args.value::<String>(name)? {
+            options.extend([name.into(), value.into()]);
+        }
+    }
+    let out = args.value::<String>("--out")?.map_or_else(|| target_dir("bench-compare").into(), OsString::from);
+    options.extend(["--out".into(), out]);
+    args.finish()?;
+    if check {
+        return check_compare();
+    }
+    let mut command = compare_cargo(&["run", "--quiet", "--locked", "--release"]);
+    execute(command.arg("--").args(options))
+}
+
+/// What CI asks of every package, of this one.
+fn check_compare() -> Result<(), Failure> {
+    execute(&mut cargo(&["fmt", "--manifest-path", COMPARE_MANIFEST, "--check"]))?;
+    execute(compare_cargo(&["clippy", "--locked", "--all-targets"]).args(["--", "-D", "warnings"]))?;
+    execute(&mut compare_cargo(&["test", "--locked"]))
+}
+
+/// Cargo, in the comparison's workspace, with the build beside everybody else's.
+fn compare_cargo(command: &[&str]) -> std::process::Command {
+    let mut cargo = cargo(command);
+    cargo.args(["--manifest-path", COMPARE_MANIFEST, "--target-dir"]).arg(target_dir(COMPARE));
+    cargo
 }
 
 fn names() -> Result<Vec<String>, Failure> {

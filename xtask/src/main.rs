@@ -30,6 +30,9 @@ cargo xtask COMMAND
   tidy                                 rules of the code that neither rustc nor clippy knows
   test [LAYER]                         each layer alone: tests, a build without dev-dependencies, documentation
   bench [NAME] [--list] [-- ARGS]      benchmarks; without a name all of them
+  bench compare [--quick] [--rounds N] esker beside its peers and the limits of this machine: tables, charts, targets;
+        [--only GROUPS] [--dir PATH]   groups are durable, buffered, append, latency, open, read, memory, bytes;
+        [--out PATH] [--check]         with --check its formatting, lints and tests only
   fuzz [TARGET|all] [--seconds N]      fuzzing with libFuzzer, 60 seconds each unless told; without a target lists them
   loom [MODEL] [--preemptions N]       the engine's models under every schedule with at most N preemptions (2)
   crash [--seed S] [--runs N]          simulated power cuts; a failing seed is printed and can be run again

@@ -1,0 +1,133 @@
+//! Who is measured: esker, its peers, and our own yardsticks.
+//!
+//! Each peer is driven as its own documentation says for the guarantee that is measured; README.md says how.
+
+pub(crate) mod esker;
+pub(crate) mod mutexed;
+pub(crate) mod okaywal;
+pub(crate) mod private;
+pub(crate) mod raft_engine;
+pub(crate) mod single;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Fallible, record::Tally};
+
+/// A way to append, named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Contender {
+    Esker,
+    RaftEngine,
+    Okaywal,
+    /// One buffer under a mutex; for durable appends one leader writes and syncs for all who wait.
+    Mutexed,
+    /// Private buffers, copied and checksummed, and no file.
+    LimitMemory,
+    /// The same, written to a file whose blocks are there already, and synced at the end.
+    LimitBuffered,
+    /// One thread that writes and syncs each record.
+    LimitDurable,
+    /// Large sequential writes, each synced.
+    LimitBandwidth,
+}
+
+/// On what terms a contender takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ours,
+    /// A library that others published.
+    Peer,
+    /// Code of this benchmark: what the machine gives to the plainest thing.
+    Yardstick,
+}
+
+impl Contender {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Esker => "esker",
+            Self::RaftEngine => "raft-engine",
+            Self::Okaywal => "okaywal",
+            Self::Mutexed => "mutexed",
+            Self::LimitMemory => "limit-memory",
+            Self::LimitBuffered => "limit-buffered",
+            Self::LimitDurable => "limit-durable",
+            Self::LimitBandwidth => "limit-bandwidth",
+        }
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Esker => Kind::Ours,
+            Self::RaftEngine | Self::Okaywal => Kind::Peer,
+            Self::Mutexed | Self::LimitMemory | Self::LimitBuffered | Self::LimitDurable | Self::LimitBandwidth => {
+                Kind::Yardstick
+            }
+        }
+    }
+
+    /// Whether its call that promises durability makes the system write to the device and wait for it. README.md says
+    /// what a trace of the system calls showed.
+    pub(crate) fn reaches_device(self) -> bool {
+        true
+    }
+}
+
+/// How much a contender is prepared for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) writers: u32,
+    pub(crate) record_bytes: u32,
+    /// The most payload bytes that will be appended. Where a long-running log would write over blocks that are there
+    /// already, so many of them are there.
+    pub(crate) bytes: u64,
+}
+
+impl Size {
+    /// The bytes of a file for all of it, if each record takes so many more than its payload.
+    pub(crate) fn file_bytes(self, overhead: usize) -> u64 {
+        let records = self.bytes.div_ceil(u64::from(self.record_bytes));
+        // And something for whoever pads.
+        records * (u64::from(self.record_bytes) + overhead as u64) + (16 << 20)
+    }
+}
+
+/// A log that many threads append to.
+pub(crate) trait Subject: Sized + Sync {
+    /// One thread's handle.
+    type Appender<'a>: Appender + Send
+    where
+        Self: 'a;
+
+    /// Creates the log in an empty directory, warmed up as that of somebody who has been running for long.
+    fn create(dir: &Path, size: Size) -> Fallible<Self>;
+
+    fn appender(&self, writer: u32) -> Fallible<Self::Appender<'_>>;
+
+    /// Makes durable what was appended.
+    fn sync(&self) -> Fallible;
+
+    /// Syncs since the creation, if anybody counts them.
+    fn syncs(&self) -> Option<u64> {
+        None
+    }
+
+    /// Reads everything back.
+    fn read_back(self, dir: &Path, tally: &mut Tally) -> Fallible;
+}
+
+/// What one thread appends with. An appender that is dropped has handed over all it was given.
+pub(crate) trait Appender {
+    /// Appends without waiting.
+    fn append(&mut self, record: &[u8]) -> Fallible;
+
+    /// Appends and waits until the record is durable.
+    fn append_durable(&mut self, record: &[u8]) -> Fallible;
+
+    /// Ends a run of buffered appends: what this thread still holds privately is handed over.
+    fn finish(&mut self) -> Fallible {
+        Ok(())
+    }
+}

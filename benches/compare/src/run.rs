@@ -1,0 +1,105 @@
+//! The whole comparison: groups one after the other, rounds within a group, contenders taking turns within a round.
+
+use std::{
+    fs,
+    io::IsTerminal,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    Fallible,
+    args::Args,
+    child,
+    contender::Contender,
+    measure::Measure,
+    outcome::{Metric, Outcome},
+    plan::{self, Group, Row},
+    table,
+};
+
+/// What was found of one contender in one measure, round by round. A round that failed has none.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) measure: Measure,
+    pub(crate) contender: Contender,
+    pub(crate) rounds: Vec<Option<Outcome>>,
+    /// What went wrong, if anything did.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Cell {
+    /// A figure of each round.
+    pub(crate) fn values(&self, metric: Metric) -> Vec<Option<f64>> {
+        let value = |round: &Option<Outcome>| round.as_ref()?.0.get(&metric).copied();
+        self.rounds.iter().map(value).collect()
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Fallible {
+    fs::create_dir_all(&args.out)?;
+    let scratch = match &args.dir {
+        Some(dir) => tempfile::Builder::new().prefix("esker-compare-").tempdir_in(dir)?,
+        None => tempfile::Builder::new().prefix("data-").tempdir_in(&args.out)?,
+    };
+    let scratch_path = scratch.path().canonicalize()?;
+    let mut cells = Vec::new();
+    for &group in &args.groups {
+        let begun = Instant::now();
+        let found = measure(args, group, &scratch_path)?;
+        println!("{}: {:.0} s", group.name(), begun.elapsed().as_secs_f64());
+        table::print(&found);
+        cells.extend(found);
+    }
+    Ok(())
+}
+
+fn measure(args: &Args, group: Group, scratch: &Path) -> Fallible<Vec<Cell>> {
+    let rows = plan::rows(group, args.quick);
+    let mut cells: Vec<Cell> = rows
+        .iter()
+        .flat_map(|row| row.contenders.iter().map(|&contender| (row.measure, contender)))
+        .map(|(measure, contender)| Cell { measure, contender, rounds: Vec::new(), failures: Vec::new() })
+        .collect();
+    let bar = progress(cells.len() * args.rounds, group);
+    for round in 0..args.rounds {
+        let mut first = 0;
+        for row in &rows {
+            let of_row = &mut cells[first..first + row.contenders.len()];
+            take_turns(row, of_row, round, scratch, &bar);
+            first += row.contenders.len();
+        }
+    }
+    bar.finish_and_clear();
+    Ok(cells)
+}
+
+/// One round of one row. Each round begins with another contender, so that nobody always comes after the same one.
+fn take_turns(row: &Row, cells: &mut [Cell], round: usize, scratch: &Path, bar: &ProgressBar) {
+    let count = cells.len();
+    for turn in 0..count {
+        let cell = &mut cells[(turn + round) % count];
+        bar.set_message(format!("{}: {}", cell.measure.title(), cell.contender.name()));
+        match child::run(&mut row.task(cell.contender), scratch) {
+            Ok(outcome) => cell.rounds.push(Some(outcome)),
+            Err(error) => {
+                cell.rounds.push(None);
+                cell.failures.push(error.to_string());
+            }
+        }
+        bar.inc(1);
+    }
+}
+
+fn progress(steps: usize, group: Group) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(steps as u64).with_prefix(group.name());
+    let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {elapsed} {wide_msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -11,7 +11,8 @@
 //! # What to start with
 //!
 //! - [`MessageHeader`]: sealing a message in place, decoding and verifying one.
-//! - [`Scanner`]: the messages of a segment, one after the other, and what is wrong where there is none.
+//! - [`Scanner`]: the messages of a segment, one after the other, and what is wrong where there is none;
+//!   [`Cursor`]: the same for bytes that come piece by piece.
 //! - [`SegmentHeader`], [`Superblock`], [`BlobHeader`], [`BlobPointer`]: everything else that is stored.
 //! - [`Lsn`], [`FileOffset`], [`SegmentId`], [`SegmentBytes`]: where it is; [`LogId`], [`Epoch`]: whose it is.
 //! - [`layout`]: sizes, and offsets and widths of all fields.
@@ -44,7 +45,7 @@ pub use crate::layout::{
 pub use crate::message::{MessageHeader, MessageHeaderError, MessageKind, RawMessageHeader};
 pub use crate::position::{FileOffset, Lsn, SegmentBytes, SegmentBytesError, SegmentId};
 pub use crate::prefix::FORMAT_VERSION;
-pub use crate::scan::{Damage, DamageKind, MarkAt, Message, ScanContext, Scanner, Survey};
+pub use crate::scan::{Cursor, Damage, DamageKind, MarkAt, Message, ScanContext, Scanner, Survey};
 pub use crate::segment::SegmentHeader;
 pub use crate::superblock::{Superblock, SuperblockCopies, SuperblockError};
 

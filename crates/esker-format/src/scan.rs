@@ -1,7 +1,8 @@
 //! Walking through the messages of a segment.
 //!
-//! Owns [`Scanner`], which returns message after message and says precisely what it met where there is none. Refuses to
-//! decide what damage means: whether it is a torn tail or corruption depends on marks that may lie elsewhere.
+//! Owns [`Scanner`], which returns message after message and says precisely what it met where there is none, and
+//! [`Cursor`], which is a scanner without its bytes. Refuses to decide what damage means: whether it is a torn tail or
+//! corruption depends on marks that may lie elsewhere.
 //!
 //! # Invariants
 //!
@@ -11,16 +12,17 @@
 //! - N3 (linear): walking and searching costs time in proportion to the bytes, whatever they hold, and memory for at most
 //!   1/256 of them, whatever lengths they claim.
 
+mod cursor;
 mod damage;
 mod search;
 mod survey;
 mod verify;
 
 use crate::identity::{ChecksumSeed, Epoch};
-use crate::layout::{MESSAGE_HEADER_BYTES, SEGMENT_HEADER_BYTES};
-use crate::message::{MessageHeader, MessageKind, RawMessageHeader};
+use crate::message::MessageHeader;
 use crate::position::{Lsn, SegmentBytes};
 
+pub use cursor::Cursor;
 pub use damage::{Damage, DamageKind};
 pub use survey::{MarkAt, Survey};
 
@@ -105,18 +107,7 @@ impl Message<'_> {
 pub struct Scanner<'a> {
     /// The bytes, clipped at the end of the segment.
     bytes: &'a [u8],
-    /// The LSN of the first of them.
-    start: Lsn,
-    /// How far into them the segment ends; no less than their number.
-    room: usize,
-    /// How far into them the next message begins.
-    at: usize,
-    /// No message of an earlier epoch counts any more.
-    epoch: Epoch,
-    context: ScanContext,
-    /// Whether what lies at `at` is not a message.
-    is_damaged: bool,
-    effort: verify::Effort,
+    cursor: Cursor,
 }
 
 impl<'a> Scanner<'a> {
@@ -127,79 +118,41 @@ impl<'a> Scanner<'a> {
     /// statement is the most precise.
     #[must_use]
     pub fn new(bytes: &'a [u8], start: Lsn, context: ScanContext) -> Self {
-        let in_segment = start.offset_in_segment(context.segment_bytes);
-        // No log comes to the limit, which is the end of a segment, too; so no position that follows overflows.
-        let room = if start < Lsn::LIMIT { (context.segment_bytes.get() - in_segment) as usize } else { 0 };
-        let bytes = &bytes[..bytes.len().min(room)];
-        let header_rest = SEGMENT_HEADER_BYTES.saturating_sub(in_segment as usize);
-        Self {
-            bytes,
-            start,
-            room,
-            at: header_rest.min(bytes.len()),
-            epoch: Epoch::ZERO,
-            context,
-            is_damaged: false,
-            effort: verify::Effort::default(),
-        }
+        let mut cursor = Cursor::new(start, context);
+        let bytes = cursor.clip(bytes);
+        cursor.end_with(bytes);
+        Self { bytes, cursor }
     }
 
     /// Where the next message is expected or, after a damage, where the damage begins.
     #[must_use]
     pub fn next_lsn(&self) -> Lsn {
-        self.lsn_at(self.at)
+        self.cursor.next_lsn()
     }
 
     /// Whether the scanner has come to the end of the segment.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        self.at == self.room
+        self.cursor.is_complete()
     }
 
     /// The earliest epoch that a message at [`Scanner::next_lsn`] may have: that of the message before it, or what the
     /// context demands. A scanner of the next segment takes it as its minimum.
     #[must_use]
     pub fn epoch_min(&self) -> Epoch {
-        self.epoch_min_at(self.next_lsn())
+        self.cursor.epoch_min()
     }
 
-    fn lsn_at(&self, at: usize) -> Lsn {
-        // No overflow: `at` is at most `room`, and `new` has limited that.
-        self.start + at as u64
-    }
-
-    fn epoch_min_at(&self, lsn: Lsn) -> Epoch {
-        if lsn >= self.context.epoch_start { self.epoch.max(self.context.epoch_min) } else { self.epoch }
-    }
-
-    /// The message at `at`, if it is valid in every respect (N1).
-    #[inline]
-    fn message_at(&mut self, at: usize) -> Option<Message<'a>> {
-        let (message, header, crc32) = self.plausible_at(at)?;
-        self.verify_at(at, message).ok()?;
-        if header.kind == MessageKind::Pad && first_nonzero(&message[MESSAGE_HEADER_BYTES..]).is_some() {
-            return None;
-        }
-        Some(Message { header, payload: &message[MESSAGE_HEADER_BYTES..], crc32 })
-    }
-
-    /// The bytes, the header and the stored checksum of the message at `at`, if its header alone does not rule it out.
-    #[inline]
-    fn plausible_at(&self, at: usize) -> Option<(&'a [u8], MessageHeader, u32)> {
-        let lsn = self.lsn_at(at);
-        let rest = &self.bytes[at..];
-        let raw = RawMessageHeader::decode(rest)?;
-        if raw.lsn != lsn {
-            return None;
-        }
-        let header = raw.interpret().ok()?;
-        let message = rest.get(..header.message_bytes())?;
-        let fits_kind = match header.kind {
-            MessageKind::Pad => at + message.len() == self.room,
-            MessageKind::Mark => header.len == 0,
-            MessageKind::Inline | MessageKind::BlobPointer | MessageKind::Aborted => true,
-        };
-        (fits_kind && header.epoch >= self.epoch_min_at(lsn)).then_some((message, header, raw.crc32))
+    /// Goes on beyond a damage: finds the next place beyond [`Scanner::next_lsn`] at which a valid message stands, moves
+    /// there, and returns the place. `None`, and nothing has changed, if there is none.
+    ///
+    /// Message boundaries beyond a damage are not known, so a message is looked for at every byte. A payload that holds what
+    /// would be a valid message at just that place is taken for one: what is found beyond a damage is evidence, not proof.
+    /// Without a damage to go beyond, the next message is skipped and the same holds for what is found instead.
+    ///
+    /// Linear in the bytes at hand, whatever they hold (N3), also over all calls together if they are repeated to the end.
+    pub fn resync(&mut self) -> Option<Lsn> {
+        self.cursor.resync(self.bytes)
     }
 }
 
@@ -208,20 +161,7 @@ impl<'a> Iterator for Scanner<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_damaged || self.at == self.bytes.len() {
-            return None;
-        }
-        match self.message_at(self.at) {
-            Some(message) => {
-                self.at += message.header.message_bytes();
-                self.epoch = message.header.epoch;
-                Some(Ok(message))
-            }
-            None => {
-                self.is_damaged = true;
-                Some(Err(self.diagnose()))
-            }
-        }
+        self.cursor.next(self.bytes)
     }
 }
 

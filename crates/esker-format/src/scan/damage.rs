@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{Scanner, first_nonzero};
+use super::{Cursor, first_nonzero};
 use crate::identity::{ChecksumMismatch, Epoch};
 use crate::layout::MESSAGE_HEADER_BYTES;
 use crate::message::{MessageKind, RawMessageHeader};
@@ -148,29 +148,30 @@ impl DamageKind {
     }
 }
 
-impl Scanner<'_> {
-    /// What is wrong at the scanner's place, given that no valid message is there.
+impl Cursor {
+    /// What is wrong at the cursor's place, given that no valid message is there.
     #[cold]
-    pub(super) fn diagnose(&mut self) -> Damage {
-        let rest = &self.bytes[self.at..];
+    pub(super) fn diagnose(&mut self, bytes: &[u8]) -> Damage {
+        let rest = &bytes[self.at..];
         let claimed = RawMessageHeader::decode(rest);
         let room = self.room - self.at;
         let kind = match claimed {
             None if room < MESSAGE_HEADER_BYTES => DamageKind::Sliver { room },
             None => DamageKind::Cut { have: rest.len(), need: MESSAGE_HEADER_BYTES },
-            Some(raw) => self.diagnose_header(rest, raw, room),
+            Some(raw) => self.diagnose_header(bytes, raw, room),
         };
         Damage { at: self.next_lsn(), kind, claimed }
     }
 
-    fn diagnose_header(&mut self, rest: &[u8], raw: RawMessageHeader, room: usize) -> DamageKind {
+    fn diagnose_header(&mut self, bytes: &[u8], raw: RawMessageHeader, room: usize) -> DamageKind {
         if raw.is_blank() {
             return DamageKind::Blank;
         }
+        let rest = &bytes[self.at..];
         let at = self.next_lsn();
         let need = MESSAGE_HEADER_BYTES + raw.len as usize;
         let message = rest.get(..need);
-        let checksum = message.map(|message| self.verify_at(self.at, message));
+        let checksum = message.map(|message| self.verify_at(bytes, self.at, message));
         if raw.lsn != at {
             let segment_bytes = self.context.segment_bytes;
             let is_congruent = raw.lsn.offset_in_segment(segment_bytes) == at.offset_in_segment(segment_bytes);

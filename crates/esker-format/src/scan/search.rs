@@ -1,43 +1,77 @@
 //! Finding the next valid message beyond a damage.
 //!
 //! A damaged message does not say where the next one begins, so every byte is tried. Almost all are ruled out by comparing
-//! eight bytes with the LSN that would have to stand there. What is left gets its checksum verified.
+//! eight bytes with the LSN that would have to stand there, and those are ruled out many at a time: places whose LSNs differ
+//! in the lowest byte only have the other bytes in common. What is left gets its checksum verified.
 
-use super::Scanner;
+use core::ops::Range;
+
+use super::Cursor;
 use crate::layout::{self, Field, MESSAGE_HEADER_BYTES};
 use crate::position::Lsn;
 
 const LSN: Field = layout::field(&layout::MESSAGE_HEADER, "lsn");
 
-impl Scanner<'_> {
-    /// Goes on beyond a damage: finds the next place beyond [`Scanner::next_lsn`] at which a valid message stands, moves
-    /// there, and returns the place. `None`, and nothing has changed, if there is none.
-    ///
-    /// Message boundaries beyond a damage are not known, so a message is looked for at every byte. A payload that holds what
-    /// would be a valid message at just that place is taken for one: what is found beyond a damage is evidence, not proof.
-    /// Without a damage to go beyond, the next message is skipped and the same holds for what is found instead.
-    ///
-    /// Linear in the bytes at hand, whatever they hold (N3), also over all calls together if they are repeated to the end.
-    pub fn resync(&mut self) -> Option<Lsn> {
-        let at = self.search(self.at + 1)?;
-        self.at = at;
-        self.is_damaged = false;
-        Some(self.lsn_at(at))
+/// How many places there are whose LSNs differ in the lowest byte only.
+const STRIDE: usize = 256;
+
+impl Cursor {
+    /// Goes on beyond a damage, as [`Scanner::resync`](crate::Scanner::resync) does.
+    pub fn resync(&mut self, bytes: &[u8]) -> Option<Lsn> {
+        let bytes = self.clip(bytes);
+        let mut from = self.at + 1;
+        loop {
+            let at = self.candidate(bytes, from)?;
+            if self.message_at(bytes, at).is_some() {
+                self.at = at;
+                self.is_damaged = false;
+                return Some(self.lsn_at(at));
+            }
+            from = at + 1;
+        }
     }
 
-    /// The first place at or beyond `from` at which a valid message stands.
-    fn search(&mut self, from: usize) -> Option<usize> {
-        let (bytes, start) = (self.bytes, self.start.get());
-        let places = from..(bytes.len() + 1).checked_sub(MESSAGE_HEADER_BYTES)?;
-        let lsns = bytes.get(places.start + LSN.offset..)?.windows(LSN.bytes);
-        for (at, lsn) in places.zip(lsns) {
-            let mut stored = [0; 8];
-            stored.copy_from_slice(lsn);
-            // No overflow: `new` has limited the bytes so that all their LSNs can be named.
-            if u64::from_le_bytes(stored) == start + at as u64 && self.message_at(at).is_some() {
-                return Some(at);
+    /// Passes over places beyond a damage at which no message can begin, whatever bytes may follow, so that they can be
+    /// [forgotten](Cursor::forget) before the rest is at hand: [`resync`](Cursor::resync) finds from there what it would have
+    /// found from here. Returns whether there is a place left at which one can begin.
+    pub fn skip(&mut self, bytes: &[u8]) -> bool {
+        let bytes = self.clip(bytes);
+        let candidate = self.candidate(bytes, self.at + 1);
+        let judged = places(bytes, self.at + 1).end;
+        // The place before the next that is to be tried.
+        self.at = candidate.unwrap_or(judged) - 1;
+        self.is_damaged = true;
+        candidate.is_some()
+    }
+
+    /// The first place at or beyond `from` where the LSN of that place stands as in a message.
+    fn candidate(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        let mut places = places(bytes, from);
+        while !places.is_empty() {
+            let lsn = self.lsn_at(places.start).get();
+            let next = places.end.min(places.start + STRIDE - (lsn as usize % STRIDE));
+            let stride = &bytes[places.start + LSN.offset..next - 1 + LSN.end()];
+            if may_hold(stride, lsn.to_le_bytes())
+                && let Some(found) = (places.start..next).find(|&at| LSN.u64_of(&bytes[at..]) == self.lsn_at(at).get())
+            {
+                return Some(found);
             }
+            places.start = next;
         }
         None
     }
+}
+
+/// The places at or beyond `from` at which the bytes hold the whole header of a message. Not empty before its beginning.
+fn places(bytes: &[u8], from: usize) -> Range<usize> {
+    from..(bytes.len() + 1).saturating_sub(MESSAGE_HEADER_BYTES).max(from)
+}
+
+/// Whether `bytes` may hold one of the LSNs that differ from `lsn` in the lowest byte only. Looks at three of the others, and
+/// at many places at once.
+fn may_hold(bytes: &[u8], lsn: [u8; 8]) -> bool {
+    let [_, second, third, fourth, ..] = lsn;
+    let (seconds, thirds, fourths) = (&bytes[1..], &bytes[2..], &bytes[3..]);
+    let differs = seconds.iter().zip(thirds).zip(fourths).map(|((a, b), c)| (a ^ second) | (b ^ third) | (c ^ fourth));
+    differs.fold(false, |any, differs| any | (differs == 0))
 }

@@ -7,7 +7,7 @@
 
 use crc32fast::Hasher;
 
-use super::Scanner;
+use super::Cursor;
 use crate::identity::{ChecksumMismatch, ChecksumSeed};
 use crate::message;
 
@@ -20,12 +20,19 @@ pub(super) struct Effort {
     sums: Option<PrefixSums>,
 }
 
-impl Scanner<'_> {
-    /// Checks the checksum of `message`, which lies at `at`.
+impl Effort {
+    /// The sums are those of bytes that begin somewhere else now.
+    pub(super) fn forget_sums(&mut self) {
+        self.sums = None;
+    }
+}
+
+impl Cursor {
+    /// Checks the checksum of `message`, which lies at `at` of `bytes`.
     #[inline]
-    pub(super) fn verify_at(&mut self, at: usize, message: &[u8]) -> Result<(), ChecksumMismatch> {
-        if self.effort.wasted > self.bytes.len() {
-            return self.verify_by_sums(at, message);
+    pub(super) fn verify_at(&mut self, bytes: &[u8], at: usize, message: &[u8]) -> Result<(), ChecksumMismatch> {
+        if self.effort.wasted > bytes.len() {
+            return self.verify_by_sums(bytes, at, message);
         }
         let verified = message::verify(message, self.context.seed);
         // A checksum that is right is no waste where the scan goes on behind the message. Where it does not, because the
@@ -37,11 +44,13 @@ impl Scanner<'_> {
     }
 
     #[cold]
-    fn verify_by_sums(&mut self, at: usize, message: &[u8]) -> Result<(), ChecksumMismatch> {
-        let sums = self.effort.sums.get_or_insert_with(|| PrefixSums::of(self.bytes));
+    fn verify_by_sums(&mut self, bytes: &[u8], at: usize, message: &[u8]) -> Result<(), ChecksumMismatch> {
+        // Those of fewer bytes do not reach far enough.
+        self.effort.sums.take_if(|sums| sums.bytes != bytes.len());
+        let sums = self.effort.sums.get_or_insert_with(|| PrefixSums::of(bytes));
         let end = at + message.len();
         let from = end - message::checksummed(message).len();
-        message::compare(message, sums.checksum(self.bytes, from, end, self.context.seed))
+        message::compare(message, sums.checksum(bytes, from, end, self.context.seed))
     }
 }
 
@@ -50,6 +59,8 @@ impl Scanner<'_> {
 struct PrefixSums {
     /// The plain CRC-32 of the first `i * STEP` bytes.
     sums: Vec<u32>,
+    /// How many bytes the sums are of.
+    bytes: usize,
 }
 
 impl PrefixSums {
@@ -64,7 +75,7 @@ impl PrefixSums {
             hasher.update(step);
             sums.push(hasher.clone().finalize());
         }
-        Self { sums }
+        Self { sums, bytes: bytes.len() }
     }
 
     /// What [`ChecksumSeed::checksum`] says of `bytes[from..to]`, where `bytes` are those that the sums are of.
@@ -96,7 +107,7 @@ mod tests {
     use crate::identity::{Epoch, LogId};
     use crate::message::{MessageHeader, MessageKind};
     use crate::position::{Lsn, SegmentBytes};
-    use crate::scan::ScanContext;
+    use crate::scan::{ScanContext, Scanner};
 
     /// What a walk to the end, beyond every damage, has summed in vain.
     fn wasted(bytes: &[u8], context: ScanContext) -> usize {
@@ -104,7 +115,7 @@ mod tests {
         loop {
             let met = scanner.by_ref().last();
             if met.is_none() && scanner.resync().is_none() {
-                return scanner.effort.wasted;
+                return scanner.cursor.effort.wasted;
             }
         }
     }

@@ -64,7 +64,7 @@ pub use iter::Iter;
 pub use log::{Log, Truncation};
 pub use options::{BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Options, SEGMENT_BYTES_DEFAULT};
 pub use reader::{LogReader, LogStat, MessageInfo, Messages, VerifyReport};
-pub use record::Record;
+pub use record::{Record, RecordRef};
 pub use recovery::{RecoveryNote, RecoveryReport, TornTail};
 pub use stats::Stats;
 

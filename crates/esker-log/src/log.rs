@@ -39,11 +39,10 @@ pub struct Log {
 
 #[derive(Debug)]
 struct Shared {
-    storage: Arc<dyn Storage>,
-    log_id: LogId,
-    segment_bytes: SegmentBytes,
+    /// For reading what is in the file.
+    origin: Origin,
     engine: Arc<IoBufs>,
-    bytes: LiveBytes,
+    segments: Arc<Segments>,
     control: Mutex<Control>,
     blobs: Blobs,
     /// Blobs that were there when the log was opened: without any, truncation need not look for pointers.
@@ -170,13 +169,13 @@ impl Log {
             )
             .map_err(|error| Error::InvalidOptions { faults: error.faults })?,
         );
+        let bytes = LiveBytes { file, segments: segments.clone(), engine: engine.clone() };
+        let rules = Rules { seed: log_id.checksum_seed(), segment_bytes };
         let shared = Arc::new(Shared {
             blobs: Blobs::new(storage.clone(), log_id, epoch),
-            storage,
-            log_id,
-            segment_bytes,
+            origin: Origin { placement: Arc::new(bytes), storage, log_id, rules },
             engine,
-            bytes: LiveBytes { file, segments },
+            segments,
             control: Mutex::new(control),
             old_blobs,
             _lock: lock,
@@ -300,25 +299,25 @@ impl Log {
     /// Where the log begins: records below were truncated.
     #[must_use]
     pub fn floor(&self) -> Lsn {
-        self.shared.bytes.segments.floor()
+        self.shared.segments.floor()
     }
 
     /// The log's identity.
     #[must_use]
     pub fn log_id(&self) -> LogId {
-        self.shared.log_id
+        self.shared.origin.log_id
     }
 
     /// The size of the log's segments.
     #[must_use]
     pub fn segment_bytes(&self) -> SegmentBytes {
-        self.shared.segment_bytes
+        self.shared.origin.rules.segment_bytes
     }
 
     /// Counters since the log was opened, and the state of its segments.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { engine: self.shared.engine.stats(), segments: self.shared.bytes.segments.stats() }
+        Stats { engine: self.shared.engine.stats(), segments: self.shared.segments.stats() }
     }
 
     /// Reads the record at `lsn`, whether it is on disk yet or not. Never syncs, but waits for those who hold reservations
@@ -333,18 +332,23 @@ impl Log {
         if lsn < floor {
             return Err(Error::Truncated { lsn, floor });
         }
+        let origin = &shared.origin;
+        // What is stable is in the file, and asking for that takes no lock.
+        if lsn < shared.engine.stable() {
+            return read_written(origin, lsn);
+        }
         let in_memory = shared.engine.read(lsn, |bytes| {
-            let message = whole_message(bytes, lsn, shared.log_id, shared.segment_bytes)?;
+            let message = whole_message(bytes, lsn, origin.rules)?;
             Some((message.header.kind, message.payload.to_vec()))
         })?;
         match in_memory {
             Found::InMemory(Some((MessageKind::Inline, payload))) => Ok(Record::new(lsn, payload)),
             Found::InMemory(Some((MessageKind::BlobPointer, payload))) => {
-                let record = Record::of_pointer(lsn, &payload, shared.storage.as_ref(), shared.log_id);
-                unless_truncated(&self.origin(), lsn, record)
+                let record = Record::of_pointer(lsn, &payload, origin.storage.as_ref(), origin.log_id);
+                unless_truncated(origin, lsn, record)
             }
             Found::InMemory(_) => Err(Error::NotARecord { lsn }),
-            Found::Written => read_written(&self.origin(), lsn),
+            Found::Written => read_written(origin, lsn),
         }
     }
 
@@ -363,18 +367,7 @@ impl Log {
             Err(EngineError::Poisoned(_)) => self.shared.engine.written(),
             Err(error) => return Err(error.into()),
         };
-        Ok(Iter::new(self.origin(), lsn.max(self.floor()), end))
-    }
-
-    fn origin(&self) -> Origin {
-        let shared = &self.shared;
-        Origin {
-            placement: Arc::new(shared.bytes.clone()),
-            storage: shared.storage.clone(),
-            log_id: shared.log_id,
-            rules: Rules { seed: shared.log_id.checksum_seed(), segment_bytes: shared.segment_bytes },
-            durable_to: shared.engine.stable(),
-        }
+        Ok(Iter::new(self.shared.origin.clone(), lsn.max(self.floor()), end))
     }
 
     /// Gives up every record below `lsn`: durably, before this returns. Segments that lie wholly below are used again once
@@ -411,10 +404,10 @@ impl Log {
                 superblock.mark = superblock.mark.max(stable);
             })?;
         }
-        let tickets = shared.bytes.segments.truncate(lsn);
+        let tickets = shared.segments.truncate(lsn);
         let segments_freed = tickets.len() as u32;
         if !tickets.is_empty() {
-            let segments = shared.bytes.segments.clone();
+            let segments = shared.segments.clone();
             // Whoever looked up a place before the segments left the table is pinned now.
             let guard = crossbeam_epoch::pin();
             guard.defer(move || segments.release(tickets));
@@ -422,7 +415,7 @@ impl Log {
         }
         let mut blobs_removed = 0;
         for id in dead_blobs {
-            blobs_removed += u32::from(blob::remove(shared.storage.as_ref(), id)?);
+            blobs_removed += u32::from(blob::remove(shared.storage(), id)?);
         }
         Ok(Truncation { floor: lsn, segments_freed, blobs_removed })
     }
@@ -433,12 +426,12 @@ impl Log {
         if !shared.old_blobs && shared.blobs.begun() == 0 {
             return Ok(Vec::new());
         }
-        let origin = self.origin();
+        let origin = &shared.origin;
         let mut found = Vec::new();
         let from = self.floor();
         for base in origin.placement.bases_from(from).into_iter().take_while(|&base| base < lsn) {
             // Damage is no reason to keep what is given up.
-            walk_pointers(&origin, base, lsn, BeyondDamage::GoOn, &mut |at, pointer| {
+            walk_pointers(origin, base, lsn, BeyondDamage::GoOn, &mut |at, pointer| {
                 if at >= from && at < lsn {
                     found.push(pointer.id);
                 }
@@ -458,17 +451,17 @@ impl Log {
         let shared = &*self.shared;
         // Listed first: a blob that is written meanwhile is not among them. Those whose records are on their way are left
         // out before the end of the log is asked for, because their records may come to lie beyond it.
-        let mut candidates = blob::list(shared.storage.as_ref())?;
+        let mut candidates = blob::list(shared.storage())?;
         candidates.retain(|&id| !shared.blobs.is_pending(id));
         if candidates.is_empty() {
             return Ok(0);
         }
         let end = shared.engine.write_out()?;
-        let origin = self.origin();
+        let origin = &shared.origin;
         let mut live = BTreeSet::new();
         let floor = self.floor();
         for base in origin.placement.bases_from(floor).into_iter().take_while(|&base| base < end) {
-            walk_pointers(&origin, base, end, BeyondDamage::Stop, &mut |at, pointer| {
+            walk_pointers(origin, base, end, BeyondDamage::Stop, &mut |at, pointer| {
                 if at >= floor {
                     live.insert(pointer.id);
                 }
@@ -477,7 +470,7 @@ impl Log {
         let mut removed = 0;
         for id in candidates {
             if !live.contains(&id) {
-                removed += u32::from(blob::remove(shared.storage.as_ref(), id)?);
+                removed += u32::from(blob::remove(shared.storage(), id)?);
             }
         }
         Ok(removed)
@@ -531,6 +524,10 @@ impl Drop for Log {
 }
 
 impl Shared {
+    fn storage(&self) -> &dyn Storage {
+        self.origin.storage.as_ref()
+    }
+
     fn control(&self) -> MutexGuard<'_, Control> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -538,10 +535,11 @@ impl Shared {
 
 /// The bytes of a log that is being written: places change when segments are freed and used again, so that every read
 /// pins the epoch before it looks one up.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct LiveBytes {
     file: Arc<dyn StorageFile>,
     segments: Arc<Segments>,
+    engine: Arc<IoBufs>,
 }
 
 impl Placement for LiveBytes {
@@ -560,6 +558,10 @@ impl Locate for LiveBytes {
 
     fn floor(&self) -> Result<Lsn, Error> {
         Ok(self.segments.floor())
+    }
+
+    fn durable_to(&self) -> Lsn {
+        self.engine.stable()
     }
 
     fn bases_from(&self, lsn: Lsn) -> VecDeque<Lsn> {

@@ -17,16 +17,16 @@ pub(crate) struct Origin {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) log_id: LogId,
     pub(crate) rules: Rules,
-    /// For telling damage: everything below had been durable.
-    pub(crate) durable_to: Lsn,
 }
 
-/// A placement that also tells where in the file something is, for error messages, and where the log begins now.
+/// A placement that also tells where in the file something is, for error messages, and how the log stands now.
 pub(crate) trait Locate: Placement {
     /// The place of `lsn` in the file.
     fn offset_of(&self, lsn: Lsn) -> u64;
     /// Where the log begins at this moment.
     fn floor(&self) -> Result<Lsn, Error>;
+    /// For telling damage: everything below had been durable.
+    fn durable_to(&self) -> Lsn;
     /// Where in the log there are segments, beginning at the earliest at or beyond the segment of `lsn`.
     fn bases_from(&self, lsn: Lsn) -> VecDeque<Lsn>;
 }

@@ -1,5 +1,7 @@
 //! Reading what is in the file: one record, or the blob pointers of a segment.
 
+use std::cell::Cell;
+
 use esker_format::{
     BlobPointer, Epoch, FileOffset, Lsn, MESSAGE_HEADER_BYTES, MessageKind, RawMessageHeader, SEGMENT_HEADER_BYTES,
 };
@@ -11,28 +13,51 @@ use crate::{
     walk::{Step, Walk},
 };
 
-/// How much is read at first when the length of a record is not known yet.
-const FIRST_READ_BYTES: usize = 4096;
+/// How much is read at least, and at most kept in memory, for records that are looked up one by one.
+const READ_BYTES_MIN: usize = 256;
+const READ_BYTES_KEPT: usize = 64 << 10;
+/// Lengths are rounded up to this, a processor's unit of fetching.
+const LINE_BYTES: usize = 64;
+
+thread_local! {
+    /// What this thread reads into. As long as the last record it looked up, because the next is likely to be as long, and
+    /// reading more than is needed costs as much as the call itself.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Reads a record that is in the file.
 pub(crate) fn read_written(origin: &Origin, lsn: Lsn) -> Result<Record, Error> {
+    // Taken, not borrowed: a storage may have a log of its own beneath. The destructors of a thread may find none.
+    let mut bytes = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    let record = read_into(&mut bytes, origin, lsn);
+    SCRATCH.try_with(|scratch| scratch.set(bytes)).ok();
+    record
+}
+
+/// Reads a record, and leaves `bytes` as long as the next one is expected to be.
+fn read_into(bytes: &mut Vec<u8>, origin: &Origin, lsn: Lsn) -> Result<Record, Error> {
     let segment_bytes = origin.rules.segment_bytes;
     let room = (segment_bytes.get() - lsn.offset_in_segment(segment_bytes)) as usize;
-    let mut bytes = vec![0; FIRST_READ_BYTES.min(room)];
-    let mut have = read_there(origin, lsn, &mut bytes)?;
+    bytes.resize(bytes.len().max(READ_BYTES_MIN).min(room), 0);
+    let mut have = read_there(origin, lsn, bytes)?;
     if let Some(raw) = RawMessageHeader::decode(&bytes[..have]) {
         let need = MESSAGE_HEADER_BYTES + raw.len as usize;
-        if raw.lsn == lsn && have < need && need <= room {
+        if raw.lsn == lsn && have == bytes.len() && have < need && need <= room {
             bytes.resize(need, 0);
-            have = read_there(origin, lsn, &mut bytes)?;
+            have += read_there(origin, lsn + have as u64, &mut bytes[have..])?;
         }
     }
-    match whole_message(&bytes[..have], lsn, origin.log_id, segment_bytes) {
-        Some(message) => match Record::of(&message, origin.storage.as_ref(), origin.log_id) {
-            Some(record) => unless_truncated(origin, lsn, record),
-            None => Err(Error::NotARecord { lsn }),
-        },
-        None => Err(why_no_record(origin, lsn)),
+    let Some(message) = whole_message(&bytes[..have], lsn, origin.rules) else {
+        bytes.truncate(READ_BYTES_MIN);
+        return Err(why_no_record(origin, lsn));
+    };
+    let record = Record::of(&message, origin.storage.as_ref(), origin.log_id);
+    let next = message.header.message_bytes().next_multiple_of(LINE_BYTES);
+    bytes.resize(next.clamp(READ_BYTES_MIN, READ_BYTES_KEPT), 0);
+    bytes.shrink_to(READ_BYTES_KEPT);
+    match record {
+        Some(record) => unless_truncated(origin, lsn, record),
+        None => Err(Error::NotARecord { lsn }),
     }
 }
 
@@ -70,7 +95,7 @@ fn why_no_record(origin: &Origin, lsn: Lsn) -> Error {
     }
     let end = base + u64::from(segment_bytes.get());
     let mut walk = Walk::new(origin.placement.clone(), origin.rules, Epoch::ZERO, first, end);
-    let durable_to = origin.durable_to;
+    let durable_to = origin.placement.durable_to();
     loop {
         let at = walk.at();
         let corrupt = |kind| {
@@ -79,8 +104,8 @@ fn why_no_record(origin: &Origin, lsn: Lsn) -> Error {
         };
         match walk.next() {
             Err(error) => return error,
-            Ok(Some(Step::Message(message))) if message.header.end() <= lsn => (),
-            Ok(Some(Step::Message(_))) | Ok(None) => return Error::NotARecord { lsn },
+            Ok(Some(Step::Message(header, _))) if header.end() <= lsn => (),
+            Ok(Some(Step::Message(..))) | Ok(None) => return Error::NotARecord { lsn },
             Ok(Some(Step::Damage(damage))) => {
                 return corrupt(CorruptionKind::Message { damage: damage.kind, durable_to });
             }
@@ -113,9 +138,9 @@ pub(crate) fn walk_pointers(
         let at = walk.at();
         let kind = match walk.next()? {
             None => return Ok(()),
-            Some(Step::Message(message)) => {
-                if message.header.kind == MessageKind::BlobPointer
-                    && let Ok(pointer) = BlobPointer::decode(message.payload)
+            Some(Step::Message(header, _)) => {
+                if header.kind == MessageKind::BlobPointer
+                    && let Ok(pointer) = BlobPointer::decode(walk.payload())
                 {
                     visit(at, pointer);
                 }
@@ -127,9 +152,9 @@ pub(crate) fn walk_pointers(
             },
             Some(Step::Missing) if beyond_damage == BeyondDamage::GoOn => return Ok(()),
             Some(Step::Damage(damage)) => {
-                CorruptionKind::Message { damage: damage.kind, durable_to: origin.durable_to }
+                CorruptionKind::Message { damage: damage.kind, durable_to: origin.placement.durable_to() }
             }
-            Some(Step::Missing) => CorruptionKind::MissingSegment { durable_to: origin.durable_to },
+            Some(Step::Missing) => CorruptionKind::MissingSegment { durable_to: origin.placement.durable_to() },
         };
         let offset = FileOffset::new(origin.placement.offset_of(at));
         return Err(Corruption::in_log(at, offset, kind).into());

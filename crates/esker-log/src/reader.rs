@@ -26,8 +26,8 @@ use crate::{
 /// Damage does not keep it from opening: [`report`](LogReader::report) tells, and what can be read is read.
 #[derive(Debug)]
 pub struct LogReader {
-    storage: Arc<dyn Storage>,
     recovered: Recovered,
+    origin: Origin,
 }
 
 /// One message of any kind, as [`LogReader::messages`] lists them.
@@ -117,13 +117,28 @@ impl LogReader {
     /// copies of the superblock or the whole file of segments are gone.
     pub fn open(storage: Arc<dyn Storage>) -> Result<Self, Error> {
         match recovery::recover_beside_a_writer(storage.as_ref()) {
-            Ok(recovered) => Ok(Self { storage, recovered }),
+            Ok(recovered) => Ok(Self::of(storage, recovered)),
             Err(Error::NotFound) => Err(match recovery::why_not_creatable(storage.as_ref())? {
                 Some(reason) => Error::NotEsker { reason },
                 None => Error::NotFound,
             }),
             Err(error) => Err(error),
         }
+    }
+
+    fn of(storage: Arc<dyn Storage>, recovered: Recovered) -> Self {
+        let placement = SnapshotBytes {
+            table: recovered.table.clone(),
+            storage: storage.clone(),
+            durable_to: recovered.report.mark,
+        };
+        let log_id = recovered.superblock.log_id;
+        let origin = Origin { placement: Arc::new(placement), storage, log_id, rules: recovered.rules() };
+        Self { recovered, origin }
+    }
+
+    fn storage(&self) -> &dyn Storage {
+        self.origin.storage.as_ref()
     }
 
     /// What was found.
@@ -150,7 +165,8 @@ impl LogReader {
     ///
     /// As [`LogReader::open`]. The reader stays as it was then.
     pub fn refresh(&mut self) -> Result<Lsn, Error> {
-        self.recovered = recovery::recover_beside_a_writer(self.storage.as_ref())?;
+        let recovered = recovery::recover_beside_a_writer(self.storage())?;
+        *self = Self::of(self.origin.storage.clone(), recovered);
         Ok(self.recovered.tip)
     }
 
@@ -167,24 +183,13 @@ impl LogReader {
         if lsn >= end {
             return Err(Error::NeverReserved { lsn, end });
         }
-        read_written(&self.origin(), lsn)
+        read_written(&self.origin, lsn)
     }
 
     /// Iterates over the records from `lsn` on. `lsn` need not be the beginning of one; below the floor iteration begins
     /// there.
     pub fn iter_from(&self, lsn: Lsn) -> Iter {
-        Iter::new(self.origin(), lsn.max(self.floor()), self.end_lsn())
-    }
-
-    fn origin(&self) -> Origin {
-        let rules = self.recovered.rules();
-        Origin {
-            placement: Arc::new(SnapshotBytes { table: self.recovered.table.clone(), storage: self.storage.clone() }),
-            storage: self.storage.clone(),
-            log_id: self.recovered.superblock.log_id,
-            rules,
-            durable_to: self.recovered.report.mark,
-        }
+        Iter::new(self.origin.clone(), lsn.max(self.floor()), self.end_lsn())
     }
 
     /// Lists every message of any kind, beginning with the segment that the floor is in. Damage is an item; the list goes
@@ -241,7 +246,7 @@ impl LogReader {
             if info.kind == MessageKind::BlobPointer {
                 let read = pointer.ok_or_else(|| pointer_damaged(&info).into()).and_then(|pointer| {
                     pointed_at.insert(pointer.id);
-                    blob::read(self.storage.as_ref(), self.recovered.superblock.log_id, info.lsn, &pointer)
+                    blob::read(self.storage(), self.recovered.superblock.log_id, info.lsn, &pointer)
                 });
                 match read {
                     Ok(payload) => {
@@ -260,7 +265,7 @@ impl LogReader {
         progress(total, total);
         let orphan = |id: &esker_format::BlobId| !pointed_at.contains(id);
         report.orphan_blobs =
-            blob::list(self.storage.as_ref())?.iter().filter(|id| orphan(id)).map(|id| id.file_name()).collect();
+            blob::list(self.storage())?.iter().filter(|id| orphan(id)).map(|id| id.file_name()).collect();
         // What recovery could not read is met again here, unless it is a segment that is missing or has lost its header.
         for damage in self.recovered.report.damage.iter().chain(&self.recovered.lost_headers) {
             if !report.damages.iter().any(|found| found.lsn == damage.lsn) {
@@ -273,7 +278,7 @@ impl LogReader {
 
     /// A damage, unless a writer has truncated the log beyond it meanwhile, so that it is none.
     fn unless_truncated(&self, corruption: Corruption) -> Result<Option<Corruption>, Error> {
-        let floor = control::load(self.storage.as_ref())?.superblock.floor;
+        let floor = control::load(self.storage())?.superblock.floor;
         let truncated = floor > self.floor() && corruption.lsn.is_some_and(|lsn| lsn < floor);
         Ok((!truncated).then_some(corruption))
     }
@@ -307,7 +312,7 @@ impl LogReader {
                 .file
                 .len()
                 .map_err(|error| Error::io("measure", crate::names::LOG, error))?,
-            blobs: blob::list(self.storage.as_ref())?.len() as u32,
+            blobs: blob::list(self.storage())?.len() as u32,
         })
     }
 }
@@ -322,6 +327,7 @@ fn pointer_damaged(info: &MessageInfo) -> Corruption {
 struct SnapshotBytes {
     table: Arc<Table>,
     storage: Arc<dyn Storage>,
+    durable_to: Lsn,
 }
 
 impl Placement for SnapshotBytes {
@@ -337,6 +343,10 @@ impl Locate for SnapshotBytes {
 
     fn floor(&self) -> Result<Lsn, Error> {
         Ok(control::load(self.storage.as_ref())?.superblock.floor)
+    }
+
+    fn durable_to(&self) -> Lsn {
+        self.durable_to
     }
 
     fn bases_from(&self, lsn: Lsn) -> VecDeque<Lsn> {
@@ -391,16 +401,15 @@ impl Messages {
             let at = walk.at();
             match walk.next()? {
                 None => self.walk = None,
-                Some(Step::Message(message)) => {
-                    let header = message.header;
-                    let pointer = BlobPointer::decode(message.payload).ok();
+                Some(Step::Message(header, crc32)) => {
+                    let pointer = BlobPointer::decode(walk.payload()).ok();
                     let info = MessageInfo {
                         lsn: header.lsn,
                         segment: self.table.segment_of(at).unwrap_or_default(),
                         offset: self.table.locate(at).unwrap_or_default(),
                         kind: header.kind,
                         len: header.len,
-                        crc32: message.crc32,
+                        crc32,
                         epoch: header.epoch,
                         mark: header.mark,
                     };

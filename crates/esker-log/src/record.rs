@@ -1,11 +1,12 @@
 //! A record, and how one is read.
 
-use esker_format::{BlobPointer, LogId, Lsn, MESSAGE_HEADER_BYTES, Message, MessageHeader, MessageKind, SegmentBytes};
+use esker_format::{BlobPointer, LogId, Lsn, MESSAGE_HEADER_BYTES, Message, MessageHeader, MessageKind};
 use esker_storage::Storage;
 
 use crate::{
     Error, blob,
     error::{Corruption, CorruptionKind},
+    walk::Rules,
 };
 
 /// One record of the log.
@@ -59,14 +60,47 @@ impl Record {
     }
 }
 
+/// One record of the log, in the memory of the iterator that found it: see [`Iter::next_record`](crate::Iter::next_record).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    lsn: Lsn,
+    payload: &'a [u8],
+}
+
+impl<'a> RecordRef<'a> {
+    pub(crate) fn new(lsn: Lsn, payload: &'a [u8]) -> Self {
+        Self { lsn, payload }
+    }
+
+    /// Where the record is in the log.
+    #[must_use]
+    #[inline]
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// What was appended.
+    #[must_use]
+    #[inline]
+    pub fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// A copy of the record that can be kept.
+    #[must_use]
+    pub fn to_record(&self) -> Record {
+        Record { lsn: self.lsn, payload: self.payload.to_vec() }
+    }
+}
+
 /// The message that should begin at the beginning of `bytes` and at `lsn`; `None` if there is no whole one.
-pub(crate) fn whole_message(bytes: &[u8], lsn: Lsn, log_id: LogId, segment_bytes: SegmentBytes) -> Option<Message<'_>> {
+pub(crate) fn whole_message(bytes: &[u8], lsn: Lsn, rules: Rules) -> Option<Message<'_>> {
     let (header, crc32) = MessageHeader::decode(bytes).ok()?;
-    let room = segment_bytes.get() - lsn.offset_in_segment(segment_bytes);
+    let room = rules.segment_bytes.get() - lsn.offset_in_segment(rules.segment_bytes);
     if header.lsn != lsn || header.message_bytes() > room as usize {
         return None;
     }
     let message = bytes.get(..header.message_bytes())?;
-    header.verify(message, log_id.checksum_seed()).ok()?;
+    header.verify(message, rules.seed).ok()?;
     Some(Message { header, payload: &message[MESSAGE_HEADER_BYTES..], crc32 })
 }

@@ -400,11 +400,11 @@ impl<'a> Tail<'a> {
             loop {
                 match walk.next()? {
                     None => break,
-                    Some(Step::Message(message)) => {
-                        self.mark = self.mark.max(message.header.mark);
-                        self.epoch = self.epoch.max(message.header.epoch);
-                        if message.header.kind == MessageKind::BlobPointer
-                            && let Ok(pointer) = BlobPointer::decode(message.payload)
+                    Some(Step::Message(header, _)) => {
+                        self.mark = self.mark.max(header.mark);
+                        self.epoch = self.epoch.max(header.epoch);
+                        if header.kind == MessageKind::BlobPointer
+                            && let Ok(pointer) = BlobPointer::decode(walk.payload())
                         {
                             self.blobs.insert(pointer.id);
                         }
@@ -457,10 +457,10 @@ impl<'a> Tail<'a> {
         let mut last = None;
         loop {
             match walk.next()? {
-                Some(Step::Message(message)) => {
-                    self.mark = self.mark.max(message.header.mark);
-                    self.epoch = self.epoch.max(message.header.epoch);
-                    last = Some(message.header.end());
+                Some(Step::Message(header, _)) => {
+                    self.mark = self.mark.max(header.mark);
+                    self.epoch = self.epoch.max(header.epoch);
+                    last = Some(header.end());
                 }
                 Some(Step::Damage(_)) => {
                     if !walk.resync()? {

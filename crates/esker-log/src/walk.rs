@@ -1,18 +1,22 @@
-//! Walking over the messages of one segment, in windows: what recovery, iterators, `verify` and `dump` share.
+//! Walking over the messages of one segment, through one buffer: what recovery, iterators, `verify` and `dump` share.
 //!
 //! Refuses to judge: damage is returned as the format layer found it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use esker_format::{
-    ChecksumSeed, Damage, Epoch, Lsn, MESSAGE_HEADER_BYTES, Message, RawMessageHeader, ScanContext, Scanner,
+    ChecksumSeed, Cursor, Damage, Epoch, Lsn, MESSAGE_HEADER_BYTES, MessageHeader, RawMessageHeader, ScanContext,
     SegmentBytes,
 };
 
 use crate::Error;
 
-/// How much is read at once.
-const WINDOW_BYTES: usize = 256 << 10;
+/// How much is read at once: at first, and when a walk has gone on for a while. What fits a processor's own cache is read
+/// faster the second time, when its checksum is computed.
+const READ_BYTES_FIRST: usize = 64 << 10;
+const READ_BYTES_MAX: usize = 256 << 10;
+/// A buffer that has grown beyond this is given back at the next segment.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
 /// Finds the bytes of the log, wherever its segments are.
 pub(crate) trait Placement: fmt::Debug + Send + Sync {
@@ -28,14 +32,20 @@ pub(crate) struct Rules {
     pub(crate) segment_bytes: SegmentBytes,
 }
 
+impl Rules {
+    fn context(&self, epoch_min: Epoch) -> ScanContext {
+        ScanContext::new(self.seed, self.segment_bytes).with_epoch(epoch_min, Lsn::ZERO)
+    }
+}
+
 /// One step of a walk.
-#[derive(Debug)]
-pub(crate) enum Step<'a> {
-    /// A whole message.
-    Message(Message<'a>),
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// A whole message, with its checksum. [`Walk::payload`] has its payload until the next step.
+    Message(MessageHeader, u32),
     /// Bytes that are no message. The walk stays there until it is told to resync.
     Damage(Damage),
-    /// The segment is not there.
+    /// The segment is not there, or the file ends in it.
     Missing,
 }
 
@@ -44,91 +54,164 @@ pub(crate) enum Step<'a> {
 pub(crate) struct Walk {
     placement: Arc<dyn Placement>,
     rules: Rules,
-    epoch_min: Epoch,
-    /// The next message.
-    at: Lsn,
+    /// Where the walk is. Its bytes are those of the buffer.
+    cursor: Cursor,
     /// Where to stop: within the segment, or its end.
     end: Lsn,
-    window: Vec<u8>,
-    window_at: Lsn,
+    /// The first `filled` bytes have been read; the rest is room.
+    buffer: Vec<u8>,
+    filled: usize,
+    /// How much to read the next time.
+    read_bytes: usize,
+    /// The file has no more than is in the buffer.
+    is_exhausted: bool,
+    /// Where in the buffer the last message's payload is.
+    payload: Range<usize>,
 }
 
 impl Walk {
     /// A walk from the message boundary `at` to `end`, which lies in the same segment or is its end.
     pub(crate) fn new(placement: Arc<dyn Placement>, rules: Rules, epoch_min: Epoch, at: Lsn, end: Lsn) -> Self {
-        Self { placement, rules, epoch_min, at, end, window: Vec::new(), window_at: at }
+        Self {
+            placement,
+            rules,
+            cursor: Cursor::new(at, rules.context(epoch_min)),
+            end,
+            buffer: Vec::new(),
+            filled: 0,
+            read_bytes: READ_BYTES_FIRST,
+            is_exhausted: false,
+            payload: 0..0,
+        }
+    }
+
+    /// Begins again, in another segment as a rule, with the same buffer.
+    pub(crate) fn restart(&mut self, epoch_min: Epoch, at: Lsn, end: Lsn) {
+        self.cursor = Cursor::new(at, self.rules.context(epoch_min));
+        self.end = end;
+        self.filled = 0;
+        self.is_exhausted = false;
+        self.payload = 0..0;
+        if self.buffer.len() > BUFFER_BYTES_KEPT {
+            self.buffer = Vec::new();
+        }
     }
 
     /// Where the walk is: at the next message, or at the damage.
+    #[inline]
     pub(crate) fn at(&self) -> Lsn {
-        self.at
+        self.cursor.next_lsn()
     }
 
     /// The lowest epoch that still counts.
     pub(crate) fn epoch_min(&self) -> Epoch {
-        self.epoch_min
+        self.cursor.epoch_min()
+    }
+
+    /// The payload of the message that the last step returned.
+    #[inline]
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.buffer[self.payload.clone()]
     }
 
     /// The next step; `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Step<'_>>, Error> {
-        if self.at >= self.end {
-            return Ok(None);
-        }
-        if !self.fill(MESSAGE_HEADER_BYTES)? {
-            return Ok(Some(Step::Missing));
-        }
-        if let Some(raw) = RawMessageHeader::decode(self.rest()) {
-            // What the header claims is read only as far as the segment goes.
-            self.fill(MESSAGE_HEADER_BYTES + raw.len as usize)?;
-        }
-        let context = self.context();
-        let rest = &self.window[(self.at - self.window_at) as usize..];
-        match Scanner::new(rest, self.at, context).next() {
-            Some(Ok(message)) => {
-                self.at = message.header.end();
-                self.epoch_min = message.header.epoch;
-                Ok(Some(Step::Message(message)))
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<Step>, Error> {
+        if !self.is_next_at_hand() {
+            if self.at() >= self.end {
+                return Ok(None);
             }
-            Some(Err(damage)) => Ok(Some(Step::Damage(damage))),
+            if !self.fetch_next()? {
+                return Ok(Some(Step::Missing));
+            }
+        }
+        Ok(Some(match self.cursor.next(&self.buffer[..self.filled]) {
+            Some(Ok(message)) => {
+                let step = Step::Message(message.header, message.crc32);
+                let end = self.cursor.at();
+                self.payload = end - message.payload.len()..end;
+                step
+            }
+            Some(Err(damage)) => Step::Damage(damage),
             // The file ends before the walk does.
-            None => Ok(Some(Step::Missing)),
+            None => Step::Missing,
+        }))
+    }
+
+    /// Whether the buffer holds all that the header of the next message claims.
+    #[inline]
+    fn is_next_at_hand(&self) -> bool {
+        let rest = &self.buffer[self.cursor.at()..self.filled];
+        RawMessageHeader::decode(rest).is_some_and(|raw| rest.len() - MESSAGE_HEADER_BYTES >= raw.len as usize)
+    }
+
+    /// Reads what the next message claims to need, as far as the walk and the file go. Returns whether the segment is
+    /// there.
+    #[cold]
+    fn fetch_next(&mut self) -> Result<bool, Error> {
+        if !self.fetch(MESSAGE_HEADER_BYTES)? {
+            return Ok(false);
+        }
+        let rest = &self.buffer[self.cursor.at()..self.filled];
+        match RawMessageHeader::decode(rest) {
+            // What the header claims is read only as far as the segment goes.
+            Some(raw) => self.fetch(MESSAGE_HEADER_BYTES + raw.len as usize),
+            None => Ok(true),
         }
     }
 
     /// After damage: goes to the next whole message before the end of the walk, wherever it begins. Returns whether there
     /// is one.
+    ///
+    /// Where no message can begin is passed over piece by piece. From the first place at which one can, the rest of the
+    /// segment is read into the buffer and stays there: lengths that are only claimed would have it read over and over.
     pub(crate) fn resync(&mut self) -> Result<bool, Error> {
-        self.fill((self.end - self.at) as usize)?;
-        let mut scanner = Scanner::new(self.rest(), self.at, self.context());
-        // Only a scanner that has met the damage looks beyond it.
-        let next = match scanner.next() {
-            Some(Err(_)) => scanner.resync(),
-            _ => None,
-        };
-        self.at = next.unwrap_or(self.end);
-        Ok(next.is_some())
+        while !self.has_rest() {
+            let bytes = match self.cursor.skip(&self.buffer[..self.filled]) {
+                true => usize::MAX,
+                false => self.read_bytes,
+            };
+            if !self.fetch(bytes)? {
+                break;
+            }
+        }
+        let found = self.cursor.resync(&self.buffer[..self.filled]);
+        if found.is_none() {
+            self.filled = self.cursor.at();
+            self.end = self.at();
+        }
+        Ok(found.is_some())
     }
 
-    fn context(&self) -> ScanContext {
-        ScanContext::new(self.rules.seed, self.rules.segment_bytes).with_epoch(self.epoch_min, Lsn::ZERO)
+    /// Whether the buffer holds everything up to the end of the walk, or of the file.
+    fn has_rest(&self) -> bool {
+        self.is_exhausted || self.cursor.start() + self.filled as u64 >= self.end
     }
 
-    fn rest(&self) -> &[u8] {
-        self.window.get((self.at - self.window_at) as usize..).unwrap_or_default()
-    }
-
-    /// Sees to it that the window holds `bytes` from where the walk is, as far as the walk and the file go. Returns
-    /// whether the segment is there.
-    fn fill(&mut self, bytes: usize) -> Result<bool, Error> {
-        let left = (self.end - self.at) as usize;
-        let wanted = bytes.min(left);
-        if self.rest().len() >= wanted {
+    /// Sees to it that the buffer holds `bytes` from where the walk is, as far as the walk and the file go. Returns whether
+    /// the segment is there.
+    fn fetch(&mut self, bytes: usize) -> Result<bool, Error> {
+        let wanted = bytes.min((self.end - self.at()) as usize);
+        if self.is_exhausted || self.filled - self.cursor.at() >= wanted {
             return Ok(true);
         }
-        self.window.resize(wanted.max(WINDOW_BYTES).min(left), 0);
-        self.window_at = self.at;
-        let read = self.placement.read(self.at, &mut self.window)?;
-        self.window.truncate(read.unwrap_or(0));
-        Ok(read.is_some())
+        let passed = self.cursor.at();
+        self.buffer.copy_within(passed..self.filled, 0);
+        self.filled -= passed;
+        self.cursor.forget(passed);
+        let wanted = wanted.max(self.read_bytes).min((self.end - self.at()) as usize);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        let room = &mut self.buffer[self.filled..wanted];
+        match self.placement.read(self.cursor.start() + self.filled as u64, room)? {
+            Some(read) => {
+                self.is_exhausted = read < room.len();
+                self.filled += read;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
     }
 }

@@ -166,9 +166,7 @@ fn first_claim(
     let slot = Arc::new(SlotAs { file: file.clone(), segment, base, segment_bytes });
     let mut walk = Walk::new(slot, rules(superblock), Epoch::ZERO, raw.lsn, end);
     Ok(match walk.next()? {
-        Some(Step::Message(message)) if !is_cut_away(superblock, base, message.header.epoch) => {
-            Some((base, message.header.epoch))
-        }
+        Some(Step::Message(header, _)) if !is_cut_away(superblock, base, header.epoch) => Some((base, header.epoch)),
         _ => None,
     })
 }

@@ -1,15 +1,21 @@
 //! Group commit: one sync for everything that was written before it.
 //!
 //! Whoever waits first leads a *round*: it seals the open buffer, waits until the contiguous prefix with its message is
-//! written, syncs, and moves the watermark. Who comes meanwhile queues up, each parked on its own; their messages gather
-//! in the next buffer. The end of a round wakes exactly those it covered and one more, who leads the next round.
+//! written, syncs, and moves the watermark. Who comes meanwhile joins a *cohort* (`rounds.rs`) and sleeps; their messages
+//! gather in the next buffer. The end of a round wakes the cohort that it covered and one of the next, who leads.
+//!
+//! Before it seals, a leader gives those whom the last round served a moment to come back, if that has paid lately: so
+//! all of them share one sync, where otherwise two halves would take turns.
+
+use std::time::Instant;
 
 use esker_format::{FileOffset, Lsn};
 
 use crate::{
     EngineError, IoAction, IoBufs,
     engine::StopOnPanic,
-    sync::{self, Ordering},
+    rounds::{Patience, Wake},
+    sync::{self, Ordering, thread},
 };
 
 impl IoBufs {
@@ -38,27 +44,27 @@ impl IoBufs {
             if let Some(poison) = &progress.poison {
                 return Err(poison.clone().into());
             }
-            if progress.leading {
-                // Lower LSNs are served first, so that one beyond the log would wait for as long as others come.
-                if !exists && lsn >= progress.open_limit(self.options.limit()) {
-                    drop(progress);
-                    self.check_reserved(lsn)?;
-                    exists = true;
-                    progress = sync::lock(&self.progress);
-                    continue;
-                }
-                self.counters.commit_waits.add(1);
-                let waiter = progress.enqueue(lsn);
+            if !progress.rounds.is_led() {
+                break;
+            }
+            // Lower LSNs are served first, so that one beyond the log would wait for as long as others come.
+            if !exists && lsn >= progress.open_limit(self.options.limit()) {
                 drop(progress);
-                waiter.sleep();
+                self.check_reserved(lsn)?;
+                exists = true;
                 progress = sync::lock(&self.progress);
                 continue;
             }
-            progress.leading = true;
-            drop(progress);
-            let _round = Round(self);
-            return self.lead(lsn);
+            self.counters.commit_waits.add(1);
+            let cohort = progress.rounds.join(lsn);
+            progress = sync::wait(&self.committed[cohort.index()], &self.progress, progress);
+            progress.rounds.leave(cohort);
         }
+        let patience = progress.rounds.begin();
+        drop(progress);
+        let _round = Round(self);
+        self.gather(&patience);
+        self.lead(lsn)
     }
 
     /// Makes everything stable that is reserved now and returns up to where the log is stable.
@@ -79,12 +85,31 @@ impl IoBufs {
         if lsn >= end { Err(EngineError::NeverReserved { lsn, end }) } else { Ok(()) }
     }
 
+    /// Gives those whom the last round served a moment to come back.
+    fn gather(&self, patience: &Patience) {
+        if patience.at_most.is_zero() {
+            return;
+        }
+        let began = Instant::now();
+        loop {
+            // Those who are to come may need this core: yielding lets them have it. The wait is bounded by a part of what a
+            // sync takes.
+            thread::yield_now();
+            let waited = began.elapsed();
+            let mut progress = sync::lock(&self.progress);
+            if waited >= patience.at_most || progress.rounds.is_complete(patience) {
+                return progress.rounds.gathered(patience, waited);
+            }
+        }
+    }
+
     /// One round, which covers `lsn`.
     fn lead(&self, lsn: Lsn) -> Result<Lsn, EngineError> {
         let end = self.seal_open_buffer()?;
         if lsn >= end {
             return Err(EngineError::NeverReserved { lsn, end });
         }
+        sync::lock(&self.progress).rounds.close(end);
         let written = self.await_written(lsn + 1)?;
         self.sync_to(written)
     }
@@ -92,7 +117,9 @@ impl IoBufs {
     /// Syncs and moves the watermark to `written`, which was reached before the sync began.
     fn sync_to(&self, written: Lsn) -> Result<Lsn, EngineError> {
         let guard = StopOnPanic { engine: self, action: IoAction::Sync, offset: FileOffset::new(written.get()) };
+        let began = Instant::now();
         let synced = if cfg!(esker_sabotage = "sync") { Ok(()) } else { self.file.sync_data() };
+        let took = began.elapsed();
         drop(guard);
         // The outcome takes effect under the lock: after a failure no other sync, whenever it began, acknowledges
         // anything, because a storage may drop what it failed to write and report success the next time.
@@ -106,6 +133,7 @@ impl IoBufs {
             return Err(poison.clone().into());
         }
         self.counters.syncs.add(1);
+        progress.rounds.synced(took);
         if written > progress.stable {
             progress.stable = written;
             self.source.stable_to(written);
@@ -121,10 +149,18 @@ struct Round<'a>(&'a IoBufs);
 
 impl Drop for Round<'_> {
     fn drop(&mut self) {
-        let mut progress = sync::lock(&self.0.progress);
-        progress.leading = false;
-        let woken = progress.dismiss();
+        let Self(engine) = self;
+        let mut progress = sync::lock(&engine.progress);
+        let stable = progress.stable;
+        let woken = progress.rounds.end(stable);
         drop(progress);
-        woken.iter().for_each(|waiter| waiter.wake());
+        for (cohort, wake) in woken {
+            let committed = &engine.committed[cohort.index()];
+            match wake {
+                Wake::Nobody => (),
+                Wake::Leader => committed.notify_one(),
+                Wake::All => committed.notify_all(),
+            }
+        }
     }
 }

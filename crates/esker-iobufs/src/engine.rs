@@ -14,6 +14,7 @@ use crate::{
     ActiveSegment, EngineError, IoAction, Options, OptionsError, Poison, SegmentSource, SourceError, Stats,
     progress::{LifeState, Progress},
     reserve::Reservation,
+    rounds::Cohort,
     slot::{Claim, Place, Slot},
     stats::Counters,
     sync::{self, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering},
@@ -36,6 +37,8 @@ pub struct IoBufs {
     /// Notified under `progress` whenever a buffer was written or released, the storage was found full, or the engine
     /// stopped.
     moved: Condvar,
+    /// Notified at the end of a commit round, and when the engine stops: one for each cohort of waiters.
+    pub(crate) committed: [Condvar; Cohort::COUNT],
     pub(crate) counters: Counters,
     pub(crate) file: Arc<dyn StorageFile>,
     pub(crate) source: Arc<dyn SegmentSource>,
@@ -81,6 +84,7 @@ impl IoBufs {
             roll: Mutex::new(Roll::default()),
             progress: Mutex::new(Progress::new(options.buffers, options.tip)),
             moved: Condvar::new(),
+            committed: [Condvar::new(), Condvar::new()],
             counters: Counters::default(),
             file,
             source,
@@ -420,10 +424,7 @@ impl IoBufs {
         // ORDERING: Relaxed: a hint; the lock publishes the poison itself.
         self.stopped.store(true, Ordering::Relaxed);
         self.notify(progress);
-        // Nobody will end a round any more for those who joined after the last one did.
-        for waiter in progress.dismiss() {
-            waiter.wake();
-        }
+        self.committed.iter().for_each(Condvar::notify_all);
         poison
     }
 

@@ -38,7 +38,9 @@
 //! # Why no wait spins
 //!
 //! A claim that does not fit takes the roll lock; a full ring, an unwritten prefix and a running sync are waited for
-//! parked. A claim's compare-and-swap is repeated only when another thread's claim succeeded.
+//! asleep. A claim's compare-and-swap is repeated only when another thread's claim succeeded. The one exception gives its
+//! core away: before a sync, the leader of a commit round may yield, again and again but for no longer than half of what a
+//! sync takes, to let those come whom the sync is to serve.
 
 mod commit;
 mod engine;
@@ -48,6 +50,7 @@ mod options;
 mod progress;
 mod read;
 mod reserve;
+mod rounds;
 mod slot;
 mod source;
 mod stats;

@@ -3,14 +3,9 @@
 //!
 //! Refuses I/O and atomics.
 
-use std::{cmp, collections::BinaryHeap, sync::Arc};
-
 use esker_format::Lsn;
 
-use crate::{
-    Poison,
-    sync::{AtomicBool, Ordering, thread},
-};
+use crate::{Poison, rounds::Rounds};
 
 /// The part of the engine's state that one lock guards.
 #[derive(Debug)]
@@ -25,10 +20,8 @@ pub(crate) struct Progress {
     pub(crate) written: Lsn,
     /// Everything below is stable. Never beyond `written` (I4).
     pub(crate) stable: Lsn,
-    /// Whether somebody leads a commit round.
-    pub(crate) leading: bool,
-    /// Who waits for a round to end, lowest LSN first.
-    waiting: BinaryHeap<Waiting>,
+    /// Who leads and who waits for a commit round.
+    pub(crate) rounds: Rounds,
     /// How many threads sleep on the engine's condition variable.
     pub(crate) sleepers: u32,
     /// Why the engine has stopped, if it has. Never cleared.
@@ -66,8 +59,7 @@ impl Progress {
             lives: vec![idle; buffers as usize].into_boxed_slice(),
             written: tip,
             stable: tip,
-            leading: false,
-            waiting: BinaryHeap::new(),
+            rounds: Rounds::new(),
             sleepers: 0,
             poison: None,
         }
@@ -122,78 +114,4 @@ impl Progress {
             .map(|seq| self.index(seq))
             .find(|&index| self.lives[index].lsn <= lsn)
     }
-
-    /// Queues the calling thread until a round covers `lsn`.
-    pub(crate) fn enqueue(&mut self, lsn: Lsn) -> Arc<Waiter> {
-        let waiter = Arc::new(Waiter { thread: thread::current(), woken: AtomicBool::new(false) });
-        self.waiting.push(Waiting { lsn, waiter: Arc::clone(&waiter) });
-        waiter
-    }
-
-    /// Whom the end of a round wakes: first one who is not covered and is to lead the next round, then all who are
-    /// covered. All, if the engine has stopped.
-    pub(crate) fn dismiss(&mut self) -> Vec<Arc<Waiter>> {
-        let mut woken = Vec::new();
-        while let Some(next) = self.waiting.peek() {
-            if self.poison.is_none() && next.lsn >= self.stable {
-                break;
-            }
-            woken.extend(self.waiting.pop().map(|waiting| waiting.waiter));
-        }
-        if let Some(leader) = self.waiting.pop() {
-            woken.insert(0, leader.waiter);
-        }
-        woken
-    }
 }
-
-/// A thread that waits for a round to end.
-#[derive(Debug)]
-pub(crate) struct Waiter {
-    thread: thread::Thread,
-    woken: AtomicBool,
-}
-
-impl Waiter {
-    /// Sleeps until [`Waiter::wake`]. Parking may end without cause, so the flag decides.
-    pub(crate) fn sleep(&self) {
-        // ORDERING: Relaxed: the flag publishes nothing; the woken thread takes the lock to see what has changed, and
-        // parking makes the store before `unpark` visible after `park`.
-        while !self.woken.load(Ordering::Relaxed) {
-            thread::park();
-        }
-    }
-
-    pub(crate) fn wake(&self) {
-        // ORDERING: Relaxed: see `sleep`.
-        self.woken.store(true, Ordering::Relaxed);
-        self.thread.unpark();
-    }
-}
-
-/// A queued waiter. The heap gives the lowest LSN first.
-#[derive(Debug)]
-struct Waiting {
-    lsn: Lsn,
-    waiter: Arc<Waiter>,
-}
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> cmp::Ordering {
-        other.lsn.cmp(&self.lsn)
-    }
-}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.lsn == other.lsn
-    }
-}
-
-impl Eq for Waiting {}

@@ -156,6 +156,29 @@ fn loom_every_waiter_is_woken() {
     });
 }
 
+/// Whoever gathers for the next round while one runs is served by it, although the end of a round wakes only one of them:
+/// three threads, so that two can wait for the third.
+#[test]
+fn loom_the_end_of_a_round_hands_over_to_the_next() {
+    model(|| {
+        let bench = bench();
+        let others: Vec<_> = (1..3u8)
+            .map(|writer| {
+                let bench = bench.clone();
+                thread::spawn(move || {
+                    let lsn = bench.append(&[writer; 8]);
+                    assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
+                })
+            })
+            .collect();
+        let lsn = bench.append(&[3; 8]);
+        assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
+        for other in others {
+            other.join().unwrap();
+        }
+    });
+}
+
 /// The watermarks never pass a buffer that is not written, in whatever order buffers are.
 #[test]
 fn loom_the_watermark_never_passes_a_gap() {

@@ -1,0 +1,302 @@
+//! Who waits for which commit round, and for how long a round waits for more to come.
+//!
+//! Plain data, kept under the progress lock. Refuses I/O, clocks and atomics: durations come from the caller.
+//!
+//! Waiters of one round form a *cohort*. One cohort at most is being synced for; whoever comes meanwhile and is not
+//! covered gathers in the next. A cohort sleeps on one condition variable, so that the end of a round wakes all of it
+//! with one call and nobody else.
+
+use std::time::Duration;
+
+use esker_format::Lsn;
+
+/// The place of a cohort's condition variable. Two suffice: when a cohort begins to gather, the one before the last was
+/// woken as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cohort(usize);
+
+impl Cohort {
+    pub(crate) const COUNT: usize = 2;
+
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+
+    fn other(self) -> Self {
+        Self(1 - self.0)
+    }
+}
+
+/// Whom the end of a round wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Nobody sleeps there, or nobody needs to know.
+    Nobody,
+    /// One, who leads the next round.
+    Leader,
+    /// All who sleep there.
+    All,
+}
+
+#[derive(Debug)]
+pub(crate) struct Rounds {
+    /// Whether somebody leads a round.
+    leading: bool,
+    /// Up to where the running round covers, once that is decided.
+    covers: Option<Lsn>,
+    /// The cohort that whoever is not covered joins.
+    gathering: Cohort,
+    /// How many sleep in each cohort.
+    sleepers: [u32; Cohort::COUNT],
+    gather: Gather,
+}
+
+impl Rounds {
+    pub(crate) fn new() -> Self {
+        Self {
+            leading: false,
+            covers: None,
+            gathering: Cohort(0),
+            sleepers: [0; Cohort::COUNT],
+            gather: Gather::default(),
+        }
+    }
+
+    pub(crate) fn is_led(&self) -> bool {
+        self.leading
+    }
+
+    /// The caller sleeps until the round that covers `lsn` has ended. Only while a round is led, whose end wakes it.
+    pub(crate) fn join(&mut self, lsn: Lsn) -> Cohort {
+        debug_assert!(self.leading, "nobody would wake whoever joins now");
+        let covered = self.covers.is_some_and(|end| lsn < end);
+        let cohort = if covered { self.gathering.other() } else { self.gathering };
+        self.sleepers[cohort.0] += 1;
+        cohort
+    }
+
+    /// The caller has woken.
+    pub(crate) fn leave(&mut self, cohort: Cohort) {
+        self.sleepers[cohort.0] -= 1;
+    }
+
+    /// The caller leads a round. Returns for how long it is to wait for others.
+    pub(crate) fn begin(&mut self) -> Patience {
+        debug_assert!(!self.leading && self.covers.is_none());
+        self.leading = true;
+        self.gather.begin(self.present())
+    }
+
+    /// How many the round serves as it stands: the gathered and the leader.
+    fn present(&self) -> u32 {
+        self.sleepers[self.gathering.0] + 1
+    }
+
+    /// Whether everybody came whom `patience` waits for.
+    pub(crate) fn is_complete(&self, patience: &Patience) -> bool {
+        self.present() >= patience.expected
+    }
+
+    /// The leader has waited this long.
+    pub(crate) fn gathered(&mut self, patience: &Patience, waited: Duration) {
+        self.gather.learn(patience.present, self.present(), waited);
+    }
+
+    /// The round covers everything below `end`; who comes later and is not covered gathers for the next.
+    pub(crate) fn close(&mut self, end: Lsn) {
+        self.covers = Some(end);
+        self.gathering = self.gathering.other();
+    }
+
+    /// A sync took this long.
+    pub(crate) fn synced(&mut self, took: Duration) {
+        self.gather.synced(took);
+    }
+
+    /// The round has ended, with everything below `stable` stable. Returns what to wake: first the gathering cohort, then
+    /// the covered one.
+    pub(crate) fn end(&mut self, stable: Lsn) -> [(Cohort, Wake); Cohort::COUNT] {
+        self.leading = false;
+        let covers = self.covers.take();
+        let (gathering, covered) = (self.gathering, self.gathering.other());
+        let all = |cohort: Cohort| if self.sleepers[cohort.0] > 0 { Wake::All } else { Wake::Nobody };
+        let next = match (self.sleepers[gathering.0], covers) {
+            (0, _) => Wake::Nobody,
+            // More became stable than was promised, so that some of the gathered may have nothing to wait for. Were one of
+            // them woken to lead, it would not, and nobody else would.
+            (_, Some(end)) if stable > end => Wake::All,
+            (_, Some(end)) if stable > end => Wake::All,
+            _ => Wake::Leader,
+        };
+        let served = if covers.is_some() { self.sleepers[covered.0] + 1 } else { 0 };
+        self.gather.expected = served + self.sleepers[gathering.0];
+        [(gathering, next), (covered, all(covered))]
+    }
+}
+
+/// For how long a leader waits for others, and for how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    pub(crate) at_most: Duration,
+    present: u32,
+    expected: u32,
+}
+
+/// Learns whether it pays to wait, before a sync, for those whom the last round served.
+///
+/// They come back at once if they have nothing to do but append; then a short wait puts them all under one sync, where
+/// otherwise two halves would take turns. If they do not come, waiting only delays, so a wait that brought less than it
+/// cost is not repeated for a while.
+#[derive(Debug, Default)]
+struct Gather {
+    /// What a sync takes: a moving average.
+    sync: Duration,
+    /// How many the last round served or left waiting.
+    expected: u32,
+    /// How many more waits may fail before there are none for a while.
+    credit: u32,
+    /// Rounds without a wait since then.
+    rounds_without: u32,
+}
+
+impl Gather {
+    /// No wait is longer than this, whatever the device.
+    const WAIT_MAX: Duration = Duration::from_millis(1);
+    /// A wait is at most this part of a sync, so that one in vain costs little.
+    const SYNC_PART: u32 = 2;
+    const CREDIT_MAX: u32 = 4;
+    /// Every so many rounds a wait is tried even if the last ones were in vain.
+    const ROUNDS_WITHOUT_MAX: u32 = 32;
+
+    fn begin(&mut self, present: u32) -> Patience {
+        let mut patience = Patience { at_most: Duration::ZERO, present, expected: self.expected };
+        // Loom knows no time: a model that waited for some would not be the same each time.
+        if present >= self.expected || cfg!(all(test, loom)) {
+            return patience;
+        }
+        if self.credit == 0 && self.rounds_without < Self::ROUNDS_WITHOUT_MAX {
+            self.rounds_without += 1;
+            return patience;
+        }
+        self.rounds_without = 0;
+        patience.at_most = (self.sync / Self::SYNC_PART).min(Self::WAIT_MAX);
+        patience
+    }
+
+    /// `present` became `joined` while everybody waited for `waited`.
+    fn learn(&mut self, present: u32, joined: u32, waited: Duration) {
+        // Each who came in time is spared the sync that would have been under way; each who was there paid the wait.
+        let spared = self.sync * joined.saturating_sub(present);
+        let paid = waited * present;
+        self.credit = if spared > paid { Self::CREDIT_MAX } else { self.credit.saturating_sub(1) };
+    }
+
+    fn synced(&mut self, took: Duration) {
+        self.sync = if self.sync.is_zero() { took } else { (self.sync * 7 + took) / 8 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYNC: Duration = Duration::from_micros(100);
+
+    /// A round that serves `covered` sleepers and leaves `waiting` for the next.
+    fn round(rounds: &mut Rounds, covered: u32, waiting: u32) -> [(Cohort, Wake); 2] {
+        rounds.begin();
+        let covered: Vec<_> = (0..covered).map(|_| rounds.join(Lsn::new(5))).collect();
+        rounds.close(Lsn::new(10));
+        let waiting: Vec<_> = (0..waiting).map(|_| rounds.join(Lsn::new(10))).collect();
+        rounds.synced(SYNC);
+        let woken = rounds.end(Lsn::new(10));
+        covered.into_iter().chain(waiting).for_each(|cohort| rounds.leave(cohort));
+        woken
+    }
+
+    #[test]
+    fn the_end_of_a_round_wakes_its_cohort_and_one_of_the_next() {
+        for (covered, waiting, expected) in [
+            (0, 0, [Wake::Nobody, Wake::Nobody]),
+            (3, 0, [Wake::Nobody, Wake::All]),
+            (0, 3, [Wake::Leader, Wake::Nobody]),
+            (2, 2, [Wake::Leader, Wake::All]),
+        ] {
+            let mut rounds = Rounds::new();
+            // Twice, so that the cohorts have changed places.
+            for _ in 0..2 {
+                let woken = round(&mut rounds, covered, waiting);
+                assert_eq!([woken[0].1, woken[1].1], expected, "{covered} covered, {waiting} waiting");
+                assert_ne!(woken[0].0, woken[1].0);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_is_covered_by_the_running_round_joins_it() {
+        let mut rounds = Rounds::new();
+        rounds.begin();
+        let before = rounds.join(Lsn::new(5));
+        rounds.close(Lsn::new(10));
+        assert_eq!(rounds.join(Lsn::new(9)), before);
+        assert_ne!(rounds.join(Lsn::new(10)), before);
+    }
+
+    #[test]
+    fn all_of_the_next_cohort_wake_if_more_is_stable_than_was_promised() {
+        let mut rounds = Rounds::new();
+        rounds.begin();
+        rounds.close(Lsn::new(10));
+        let waiting = rounds.join(Lsn::new(10));
+        let woken = rounds.end(Lsn::new(11));
+        assert_eq!(woken[0], (waiting, Wake::All));
+    }
+
+    #[test]
+    fn a_round_that_never_closed_hands_over_to_one_of_its_own() {
+        let mut rounds = Rounds::new();
+        rounds.begin();
+        let waiting = rounds.join(Lsn::new(5));
+        assert_eq!(rounds.end(Lsn::new(0))[0], (waiting, Wake::Leader));
+        assert!(!rounds.is_led());
+    }
+
+    #[test]
+    fn a_leader_waits_for_those_the_last_round_served_and_gives_up_if_they_do_not_come() {
+        let mut rounds = Rounds::new();
+        round(&mut rounds, 7, 8);
+        // The first wait comes after a number of rounds without.
+        let mut waits = 0;
+        for _ in 0..Gather::ROUNDS_WITHOUT_MAX * 4 {
+            let patience = rounds.begin();
+            assert_eq!(patience.expected, 16);
+            if !patience.at_most.is_zero() {
+                assert_eq!(patience.at_most, SYNC / 2);
+                assert!(!rounds.is_complete(&patience));
+                rounds.gathered(&patience, patience.at_most);
+                waits += 1;
+            }
+            rounds.end(Lsn::new(0));
+            rounds.gather.expected = 16;
+        }
+        assert!((2..=4).contains(&waits), "{waits} waits in vain");
+    }
+
+    #[test]
+    fn waits_that_pay_go_on() {
+        let mut gather =
+            Gather { sync: SYNC, expected: 16, rounds_without: Gather::ROUNDS_WITHOUT_MAX, ..Gather::default() };
+        for _ in 0..100 {
+            let patience = gather.begin(1);
+            assert!(!patience.at_most.is_zero());
+            gather.learn(1, 16, Duration::from_micros(40));
+        }
+        // A few in vain do not end it, more do.
+        for _ in 0..Gather::CREDIT_MAX {
+            assert!(!gather.begin(1).at_most.is_zero());
+            gather.learn(1, 1, SYNC / 2);
+        }
+        assert!(gather.begin(1).at_most.is_zero());
+        assert!(gather.begin(16).at_most.is_zero(), "everybody is there");
+    }
+}

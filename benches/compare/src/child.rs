@@ -12,8 +12,8 @@ use std::{
 use crate::{
     Fallible,
     contender::{
-        Contender, Size, Subject, esker::Esker, mutexed::Mutexed, okaywal::Okaywal, private, raft_engine::RaftEngine,
-        single::Single,
+        Contender, Promise, Size, Subject, commitlog::Commitlog, esker::Esker, fjall::Fjall, mutexed::Mutexed,
+        okaywal::Okaywal, private, raft_engine::RaftEngine, single::Single, sled::Sled, wal_db::WalDb, walrus::Walrus,
     },
     measure::{Measure, Task},
     outcome::Outcome,
@@ -91,10 +91,15 @@ fn perform(task: &Task) -> Fallible<Outcome> {
     let time = Duration::from_millis(task.millis);
     match *measure {
         Measure::Durable { writers, record_bytes } => {
-            let size = Size { writers, record_bytes, bytes: task.bytes };
+            let size = Size { promise: Promise::Durable, writers, record_bytes, bytes: task.bytes };
             match contender {
                 Contender::Esker => durable::run::<Esker>(dir, size, time),
                 Contender::RaftEngine => durable::run::<RaftEngine>(dir, size, time),
+                Contender::WalDb => durable::run::<WalDb>(dir, size, time),
+                Contender::Walrus => durable::run::<Walrus>(dir, size, time),
+                Contender::Fjall => durable::run::<Fjall>(dir, size, time),
+                Contender::Sled => durable::run::<Sled>(dir, size, time),
+                Contender::Commitlog => durable::run::<Commitlog>(dir, size, time),
                 Contender::Okaywal => durable::run::<Okaywal>(dir, size, time),
                 Contender::Mutexed => durable::run::<Mutexed>(dir, size, time),
                 Contender::LimitDurable => durable::run::<Single>(dir, size, time),
@@ -102,14 +107,20 @@ fn perform(task: &Task) -> Fallible<Outcome> {
             }
         }
         Measure::Window { in_flight, record_bytes } => {
-            window::run(dir, Size { writers: 1, record_bytes, bytes: task.bytes }, in_flight, time)
+            let size = Size { promise: Promise::Durable, writers: 1, record_bytes, bytes: task.bytes };
+            window::run(dir, size, in_flight, time)
         }
         Measure::Bandwidth => bandwidth::run(dir, task.bytes, time),
         Measure::Buffered { writers, record_bytes } => {
-            let size = Size { writers, record_bytes, bytes: task.bytes };
+            let size = Size { promise: Promise::Buffered, writers, record_bytes, bytes: task.bytes };
             match contender {
                 Contender::Esker => kept::<Esker>(dir, size, time),
                 Contender::RaftEngine => kept::<RaftEngine>(dir, size, time),
+                Contender::WalDb => kept::<WalDb>(dir, size, time),
+                Contender::Walrus => kept::<Walrus>(dir, size, time),
+                Contender::Fjall => kept::<Fjall>(dir, size, time),
+                Contender::Sled => kept::<Sled>(dir, size, time),
+                Contender::Commitlog => kept::<Commitlog>(dir, size, time),
                 Contender::Mutexed => kept::<Mutexed>(dir, size, time),
                 Contender::LimitBuffered => kept::<private::Buffered>(dir, size, time),
                 Contender::LimitMemory => buffered::run::<private::Memory>(dir, size, time, Keeps::Nothing),

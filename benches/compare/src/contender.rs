@@ -2,14 +2,22 @@
 //!
 //! Each peer is driven as its own documentation says for the guarantee that is measured; README.md says how.
 
+pub(crate) mod commitlog;
 pub(crate) mod esker;
+pub(crate) mod fjall;
 pub(crate) mod mutexed;
 pub(crate) mod okaywal;
 pub(crate) mod private;
 pub(crate) mod raft_engine;
 pub(crate) mod single;
+pub(crate) mod sled;
+pub(crate) mod wal_db;
+pub(crate) mod walrus;
 
-use std::path::Path;
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +30,11 @@ pub(crate) enum Contender {
     Esker,
     RaftEngine,
     Okaywal,
+    WalDb,
+    Walrus,
+    Fjall,
+    Sled,
+    Commitlog,
     /// One buffer under a mutex; for durable appends one leader writes and syncs for all who wait.
     Mutexed,
     /// Private buffers, copied and checksummed, and no file.
@@ -50,6 +63,11 @@ impl Contender {
             Self::Esker => "esker",
             Self::RaftEngine => "raft-engine",
             Self::Okaywal => "okaywal",
+            Self::WalDb => "wal-db",
+            Self::Walrus => "walrus-rust",
+            Self::Fjall => "fjall",
+            Self::Sled => "sled 0.34",
+            Self::Commitlog => "commitlog",
             Self::Mutexed => "mutexed",
             Self::LimitMemory => "limit-memory",
             Self::LimitBuffered => "limit-buffered",
@@ -61,7 +79,13 @@ impl Contender {
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Esker => Kind::Ours,
-            Self::RaftEngine | Self::Okaywal => Kind::Peer,
+            Self::RaftEngine
+            | Self::Okaywal
+            | Self::WalDb
+            | Self::Walrus
+            | Self::Fjall
+            | Self::Sled
+            | Self::Commitlog => Kind::Peer,
             Self::Mutexed | Self::LimitMemory | Self::LimitBuffered | Self::LimitDurable | Self::LimitBandwidth => {
                 Kind::Yardstick
             }
@@ -71,13 +95,23 @@ impl Contender {
     /// Whether its call that promises durability makes the system write to the device and wait for it. README.md says
     /// what a trace of the system calls showed.
     pub(crate) fn reaches_device(self) -> bool {
-        true
+        !matches!(self, Self::Sled | Self::Commitlog)
     }
+}
+
+/// What appends are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// Durable when they return.
+    Durable,
+    /// In memory, or with the system, when they return.
+    Buffered,
 }
 
 /// How much a contender is prepared for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
+    pub(crate) promise: Promise,
     pub(crate) writers: u32,
     pub(crate) record_bytes: u32,
     /// The most payload bytes that will be appended. Where a long-running log would write over blocks that are there
@@ -130,4 +164,23 @@ pub(crate) trait Appender {
     fn finish(&mut self) -> Fallible {
         Ok(())
     }
+}
+
+/// Makes a directory's files durable, for those who do not.
+fn sync_files(dir: &Path) -> Fallible {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// The key of a record in a map: each writer's are in order.
+fn key(writer: u32, number: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&writer.to_be_bytes());
+    key[4..].copy_from_slice(&number.to_be_bytes());
+    key
 }

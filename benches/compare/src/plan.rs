@@ -63,7 +63,9 @@ pub(crate) fn rows(group: Group, quick: bool) -> Vec<Row> {
 }
 
 fn durable(quick: bool) -> Vec<Row> {
-    use Contender::{Esker, LimitBandwidth, LimitDurable, Mutexed, Okaywal, RaftEngine};
+    use Contender::{
+        Commitlog, Esker, Fjall, LimitBandwidth, LimitDurable, Mutexed, Okaywal, RaftEngine, Sled, WalDb, Walrus,
+    };
     let mut rows = Vec::new();
     for (record_bytes, writers) in
         [(256, 1), (256, 2), (256, 4), (256, 16), (256, 64), (256, 512), (4096, 16), (64 << 10, 16)]
@@ -71,7 +73,11 @@ fn durable(quick: bool) -> Vec<Row> {
         if quick && (writers == 2 || writers == 4) {
             continue;
         }
-        let mut contenders = vec![Esker, Okaywal, RaftEngine, Mutexed];
+        let mut contenders = vec![Esker, RaftEngine, Okaywal, WalDb, Walrus, Fjall, Mutexed];
+        // What they do is not what is asked for; once is enough for a look.
+        if !quick || (record_bytes, writers) == (256, 16) {
+            contenders.extend([Sled, Commitlog]);
+        }
         if writers == 1 {
             contenders.push(LimitDurable);
         }
@@ -105,12 +111,14 @@ fn durable(quick: bool) -> Vec<Row> {
 }
 
 fn buffered(quick: bool) -> Vec<Row> {
-    use Contender::{Esker, LimitBuffered, LimitMemory, Mutexed, RaftEngine};
+    use Contender::{
+        Commitlog, Esker, Fjall, LimitBuffered, LimitMemory, Mutexed, RaftEngine, Sled, WalDb, Walrus,
+    };
     let mut rows = Vec::new();
     for (record_bytes, writers, mib) in [(64, 2, 128), (256, 2, 192), (4096, 2, 256), (64, 16, 128), (64, 64, 128)] {
         let mut contenders = vec![Esker];
         if writers == 2 {
-            contenders.extend([RaftEngine, Mutexed]);
+            contenders.extend([RaftEngine, WalDb, Walrus, Fjall, Sled, Commitlog, Mutexed]);
         }
         contenders.extend([LimitBuffered, LimitMemory]);
         rows.push(Row {

@@ -5,7 +5,7 @@ pub(crate) mod buffered;
 pub(crate) mod durable;
 pub(crate) mod window;
 
-use std::time::Duration;
+use std::{fs::File, path::Path, time::Duration};
 
 use hdrhistogram::Histogram;
 
@@ -19,6 +19,12 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Written {
     pub(crate) by_writer: Vec<u64>,
+}
+
+/// Has the system write out what preparing has left in its cache: otherwise the first sync that is measured pays for it.
+pub(crate) fn settle(dir: &Path) -> Fallible {
+    rustix::fs::syncfs(File::open(dir)?)?;
+    Ok(())
 }
 
 /// Latencies in nanoseconds, to two digits: 512 threads keep one each.

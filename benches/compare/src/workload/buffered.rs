@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Meter, Written};
+use super::{Meter, Written, settle};
 use crate::{
     Fallible,
     contender::{Appender, Size, Subject},
@@ -28,6 +28,7 @@ pub(crate) enum Keeps {
 
 pub(crate) fn run<S: Subject>(dir: &Path, size: Size, time: Duration, keeps: Keeps) -> Fallible<Outcome> {
     let subject = S::create(dir, size)?;
+    settle(dir)?;
     let each = size.bytes / u64::from(size.record_bytes) / u64::from(size.writers);
     let start = Barrier::new(size.writers as usize + 1);
     let mut outcome = Outcome::default();

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Latencies, Meter, Written, latencies, record, set_latencies};
+use super::{Latencies, Meter, Written, latencies, record, set_latencies, settle};
 use crate::{
     Fallible,
     contender::{Appender, Size, Subject},
@@ -28,6 +28,7 @@ const STOP: u8 = 2;
 
 pub(crate) fn run<S: Subject>(dir: &Path, size: Size, time: Duration) -> Fallible<Outcome> {
     let subject = S::create(dir, size)?;
+    settle(dir)?;
     let phase = AtomicU8::new(WARM_UP);
     let appended = AtomicU64::new(0);
     let capacity = size.bytes / u64::from(size.record_bytes);

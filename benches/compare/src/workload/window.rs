@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Meter, Written, latencies, record, set_latencies};
+use super::{Meter, Written, latencies, record, set_latencies, settle};
 use crate::{
     Fallible,
     contender::{Size, Subject, esker::Esker},
@@ -19,6 +19,7 @@ use crate::{
 
 pub(crate) fn run(dir: &Path, size: Size, in_flight: u32, time: Duration) -> Fallible<Outcome> {
     let subject = Esker::create(dir, size)?;
+    settle(dir)?;
     let log = &subject.log;
     let mut template = Template::new(0, size.record_bytes as usize);
     let capacity = size.bytes / u64::from(size.record_bytes);

@@ -138,6 +138,7 @@ impl Cursor {
     }
 
     /// The bytes up to the end of the segment.
+    #[inline]
     pub(super) fn clip<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         &bytes[..bytes.len().min(self.room)]
     }
@@ -147,11 +148,13 @@ impl Cursor {
         self.at = self.at.min(bytes.len());
     }
 
+    #[inline]
     pub(super) fn lsn_at(&self, at: usize) -> Lsn {
         // No overflow: `at` is at most `room`, and `new` has limited that.
         self.start + at as u64
     }
 
+    #[inline]
     fn epoch_min_at(&self, lsn: Lsn) -> Epoch {
         if lsn >= self.context.epoch_start { self.epoch.max(self.context.epoch_min) } else { self.epoch }
     }

@@ -26,25 +26,31 @@ use crate::{
 /// All methods take `&self`; share it by reference or in an `Arc`.
 pub struct IoBufs {
     pub(crate) slots: Box<[Slot]>,
-    /// The sequence number of the open buffer; its place in the ring is this modulo the number of buffers.
-    current: CachePadded<AtomicU64>,
+    hot: CachePadded<Hot>,
     /// A copy of `Progress::stable` for readers without the lock.
     pub(crate) stable: CachePadded<AtomicU64>,
-    /// Whether `Progress::poison` is set: a hint for the fast path.
-    stopped: AtomicBool,
-    roll: Mutex<Roll>,
-    pub(crate) progress: Mutex<Progress>,
+    roll: CachePadded<Mutex<Roll>>,
+    pub(crate) progress: CachePadded<Mutex<Progress>>,
     /// Notified under `progress` whenever a buffer was written or released, the storage was found full, or the engine
     /// stopped.
     moved: Condvar,
     /// Notified at the end of a commit round, and when the engine stops: one for each cohort of waiters.
     pub(crate) committed: [Condvar; Cohort::COUNT],
-    pub(crate) counters: Counters,
+    pub(crate) counters: CachePadded<Counters>,
     pub(crate) file: Arc<dyn StorageFile>,
     pub(crate) source: Arc<dyn SegmentSource>,
     pub(crate) options: Options,
     pub(crate) seed: ChecksumSeed,
     payload_bytes_max: u32,
+}
+
+/// What every claim reads and only the exchange of a buffer, or the end of the engine, writes.
+#[derive(Debug)]
+struct Hot {
+    /// The sequence number of the open buffer; its place in the ring is this modulo the number of buffers.
+    current: AtomicU64,
+    /// Whether `Progress::poison` is set: a hint for the fast path.
+    stopped: AtomicBool,
 }
 
 /// What the holder of the roll lock keeps.
@@ -78,14 +84,13 @@ impl IoBufs {
         let room = options.room();
         let engine = Self {
             slots: std::iter::repeat_with(|| Slot::new(room)).take(options.buffers as usize).collect(),
-            current: CachePadded::new(AtomicU64::new(0)),
+            hot: CachePadded::new(Hot { current: AtomicU64::new(0), stopped: AtomicBool::new(false) }),
             stable: CachePadded::new(AtomicU64::new(options.tip.get())),
-            stopped: AtomicBool::new(false),
-            roll: Mutex::new(Roll::default()),
-            progress: Mutex::new(Progress::new(options.buffers, options.tip)),
+            roll: CachePadded::new(Mutex::new(Roll::default())),
+            progress: CachePadded::new(Mutex::new(Progress::new(options.buffers, options.tip))),
             moved: Condvar::new(),
             committed: [Condvar::new(), Condvar::new()],
-            counters: Counters::default(),
+            counters: CachePadded::default(),
             file,
             source,
             seed: options.log_id.checksum_seed(),
@@ -124,15 +129,15 @@ impl IoBufs {
     }
 
     #[inline]
-    fn claim(&self, bytes: u32) -> Result<(usize, Claim), EngineError> {
+    pub(crate) fn claim(&self, bytes: u32) -> Result<(usize, Claim), EngineError> {
         loop {
             // ORDERING: Relaxed: a hint only. A look at a copied or stale flag or number does no harm: the slot's word
             // decides the claim, and the locks of the slow path decide the rest.
-            if self.stopped.load(Ordering::Relaxed) {
+            if self.hot.stopped.load(Ordering::Relaxed) {
                 self.check_poison()?;
             }
             // ORDERING: Relaxed: see above.
-            let seq = self.current.load(Ordering::Relaxed);
+            let seq = self.hot.current.load(Ordering::Relaxed);
             let index = self.index(seq);
             match self.slots[index].claim(bytes) {
                 Ok(claim) => return Ok((index, claim)),
@@ -207,7 +212,7 @@ impl IoBufs {
     /// The open buffer. Only for holders of the roll lock, under which it stays so.
     fn current_slot(&self) -> &Slot {
         // ORDERING: Relaxed: written under the roll lock, which the caller holds.
-        &self.slots[self.index(self.current.load(Ordering::Relaxed))]
+        &self.slots[self.index(self.hot.current.load(Ordering::Relaxed))]
     }
 
     /// The end of what was claimed in an open buffer: a segment header before the first claim does not count.
@@ -231,7 +236,7 @@ impl IoBufs {
         let mut roll = sync::lock(&self.roll);
         self.check_poison()?;
         // ORDERING: Relaxed: written under the roll lock.
-        let current = self.current.load(Ordering::Relaxed);
+        let current = self.hot.current.load(Ordering::Relaxed);
         let slot = &self.slots[self.index(current)];
         let untouched = slot.header().offset().get() == slot.opened();
         if seq.is_some_and(|seq| seq != current) || (need == Need::WriteOut && untouched) {
@@ -250,7 +255,7 @@ impl IoBufs {
         self.slots[self.index(current + 1)].open(place, segment_header.as_ref().map(|header| &header[..]));
         sync::lock(&self.progress).open(current + 1, place.lsn);
         // ORDERING: Relaxed: whoever sees the new number too early or too late finds out by the word or by the roll lock.
-        self.current.store(current + 1, Ordering::Relaxed);
+        self.hot.current.store(current + 1, Ordering::Relaxed);
         drop(roll);
         if sealed.is_ready() {
             self.write_ready(self.index(current));
@@ -378,7 +383,6 @@ impl IoBufs {
                 self.counters.writes.add(u64::from(!finished.bytes.is_empty()));
                 self.counters.bytes_written.add(finished.bytes.len() as u64);
                 self.counters.pad_bytes.add(u64::from(finished.pad_bytes));
-                self.counters.messages_written.add(slot.take_messages());
                 let mut progress = sync::lock(&self.progress);
                 progress.mark_written(index, finished.end);
                 self.notify(&progress);
@@ -422,7 +426,7 @@ impl IoBufs {
     ) -> Poison {
         let poison = progress.poison.get_or_insert_with(|| Poison { action, offset, source: Arc::new(error) }).clone();
         // ORDERING: Relaxed: a hint; the lock publishes the poison itself.
-        self.stopped.store(true, Ordering::Relaxed);
+        self.hot.stopped.store(true, Ordering::Relaxed);
         self.notify(progress);
         self.committed.iter().for_each(Condvar::notify_all);
         poison

@@ -42,6 +42,7 @@
 //! core away: before a sync, the leader of a commit round may yield, again and again but for no longer than half of what a
 //! sync takes, to let those come whom the sync is to serve.
 
+mod batch;
 mod commit;
 mod engine;
 mod error;

@@ -14,7 +14,7 @@ use esker_header::{BufferOffset, Header, Refusal, Room};
 
 use crate::{
     memory::BufferMemory,
-    sync::{AtomicBool, AtomicU32, AtomicU64, CounterU64, Ordering},
+    sync::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 /// What a buffer holds in one life.
@@ -54,8 +54,6 @@ struct Line {
     ends_segment: AtomicBool,
     /// Whether a pad is to fill it to its end. Decided when it is sealed.
     padded: AtomicBool,
-    /// How many messages were finished in this life.
-    messages: CounterU64,
 }
 
 /// A claimed range: the proof that its holder is counted as a writer.
@@ -78,7 +76,6 @@ impl Slot {
                 opened: AtomicU32::new(0),
                 ends_segment: AtomicBool::new(false),
                 padded: AtomicBool::new(false),
-                messages: CounterU64::new(0),
             }),
             memory: BufferMemory::new(room.end.get() as usize),
             room,
@@ -125,8 +122,6 @@ impl Slot {
     #[inline]
     #[must_use]
     pub(crate) fn leave(&self, _claim: Claim) -> bool {
-        // ORDERING: Relaxed: a counter; whoever reads it does so after P2.
-        self.line.messages.fetch_add(1, Ordering::Relaxed);
         // ORDERING: AcqRel. Release publishes the bytes this writer filled; pairs with the Acquire of the last leave and of
         // `seal`, one of which finds the buffer ready, and of `settled` [P2]. Acquire is that other side.
         let before = self.line.word.fetch_sub(Header::ONE_WRITER, Ordering::AcqRel);
@@ -262,12 +257,6 @@ impl Slot {
         // SAFETY: I6 (pinned life): all bytes below `settled` were final when there was no writer: later claims and the pad
         // begin at or above it, and the pin keeps the next life from beginning. P2 orders us after their writers.
         unsafe { self.memory.range(at..settled) }
-    }
-
-    /// How many messages were finished in the life that just ended; the count begins again.
-    pub(crate) fn take_messages(&self) -> u64 {
-        // ORDERING: Relaxed: a counter.
-        self.line.messages.swap(0, Ordering::Relaxed)
     }
 }
 

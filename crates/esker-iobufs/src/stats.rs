@@ -1,4 +1,4 @@
-//! Counters. Relaxed, because they order nothing; none is touched on the path of an append.
+//! Counters. Relaxed, because they order nothing; none is touched by an append that fits the open buffer.
 
 use crate::sync::{CounterU64, Ordering};
 
@@ -7,8 +7,6 @@ use crate::sync::{CounterU64, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Messages in buffers that were written, aborted ones included, pads not.
-    pub messages_written: u64,
     /// Bytes handed to the storage, headers and padding included.
     pub bytes_written: u64,
     /// Bytes of padding among them.
@@ -44,7 +42,6 @@ impl Counter {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) messages_written: Counter,
     pub(crate) bytes_written: Counter,
     pub(crate) pad_bytes: Counter,
     pub(crate) writes: Counter,
@@ -58,7 +55,6 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {
-            messages_written: self.messages_written.get(),
             bytes_written: self.bytes_written.get(),
             pad_bytes: self.pad_bytes.get(),
             writes: self.writes.get(),

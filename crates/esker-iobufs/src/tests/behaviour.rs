@@ -34,7 +34,7 @@ fn nothing_is_written_before_it_must_be() {
     let end = bench.engine.write_out().unwrap();
     assert_eq!((end, bench.engine.written()), (bench.engine.reserved(), bench.engine.reserved()));
     assert_eq!(bench.engine.stable(), Lsn::ZERO);
-    assert_eq!(bench.engine.stats().messages_written, 1);
+    assert_eq!(bench.messages(&bench.file.bytes(), end).len(), 1);
 }
 
 #[test]
@@ -199,8 +199,55 @@ fn many_threads_write_one_stream() {
         assert_eq!(found.get(lsn), Some(payload), "lsn {lsn}");
     }
     assert_eq!(acked.len() as u64, THREADS * EACH);
-    let stats = bench.engine.stats();
-    assert_eq!(stats.messages_written, THREADS * EACH);
+    let records =
+        bench.messages(&bench.file.synced(), end).into_iter().filter(|&(_, kind, _)| kind == MessageKind::Inline);
+    assert_eq!(records.count(), acked.len());
+}
+
+/// Small buffers and segments, so that a batch begins and ends anywhere in them.
+#[test]
+fn batches_from_many_threads_are_whole_and_in_order() {
+    const THREADS: u8 = 4;
+    for buffer_bytes in [256, 4096, 1 << 20] {
+        let bench = Bench::new(buffer_bytes, 4, 8192, 0);
+        let max = bench.engine.payload_bytes_max() as usize;
+        let batches = |thread: u8| (1..60usize).map(move |n| vec![vec![thread; (n * 37) % max.min(900)]; n % 23]);
+        std::thread::scope(|scope| {
+            for thread in 1..=THREADS {
+                let bench = &bench;
+                scope.spawn(move || {
+                    for batch in batches(thread) {
+                        let payloads: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
+                        let mut lsns = Vec::new();
+                        bench.engine.append_all(MessageKind::Inline, &payloads, &mut lsns).unwrap();
+                        assert_eq!(lsns.len(), payloads.len());
+                        assert!(lsns.is_sorted_by(|a, b| a < b));
+                        if let Some(&last) = lsns.last() {
+                            assert!(bench.engine.make_stable(last).unwrap() > last);
+                        }
+                    }
+                });
+            }
+        });
+        let end = bench.engine.flush().unwrap();
+        let found = bench.messages(&bench.file.synced(), end);
+        for thread in 1..=THREADS {
+            let expected: Vec<_> = batches(thread).flatten().filter(|payload| !payload.is_empty()).collect();
+            let of_thread: Vec<_> =
+                found.iter().map(|(.., payload)| payload).filter(|payload| payload.first() == Some(&thread)).collect();
+            assert!(of_thread == expected.iter().collect::<Vec<_>>(), "thread {thread}, {buffer_bytes}-byte buffers");
+        }
+    }
+}
+
+#[test]
+fn a_batch_with_a_payload_that_is_too_long_appends_nothing() {
+    let bench = Bench::new(4096, 2, 8192, 0);
+    let long = vec![1; bench.engine.payload_bytes_max() as usize + 1];
+    let mut lsns = vec![Lsn::new(7)];
+    let error = bench.engine.append_all(MessageKind::Inline, &[&[1], &long], &mut lsns).unwrap_err();
+    assert!(matches!(error, EngineError::TooLarge { .. }), "{error}");
+    assert_eq!((lsns, bench.engine.reserved()), (vec![Lsn::new(7)], Lsn::ZERO));
 }
 
 #[test]

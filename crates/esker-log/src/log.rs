@@ -213,6 +213,39 @@ impl Log {
         }
     }
 
+    /// Appends a record for each payload, in this order, and adds their LSNs to `lsns`. For small records this is several
+    /// times as fast as one [`append`](Log::append) each when many threads append, because they contend once for many
+    /// records.
+    ///
+    /// A batch is no transaction: records of other threads may come to lie between its own, and a crash may keep the first
+    /// of them without the rest. To make all of it durable, wait for the last.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use esker_log::{Log, Options, storage::MemStorage};
+    /// let log = Log::open(Arc::new(MemStorage::default()), Options::new())?;
+    /// let mut lsns = Vec::new();
+    /// log.append_batch(&[b"one", b"two", b"three"], &mut lsns)?;
+    /// log.make_stable(lsns[2])?;
+    /// # Ok::<(), esker_log::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Log::append). The records whose LSNs were added are in the log then, the others are not.
+    pub fn append_batch(&self, payloads: &[&[u8]], lsns: &mut Vec<Lsn>) -> Result<(), Error> {
+        let inline_bytes_max = self.inline_bytes_max() as usize;
+        let mut rest = payloads;
+        loop {
+            let inline = rest.iter().take_while(|payload| payload.len() <= inline_bytes_max).count();
+            let (now, later) = rest.split_at(inline);
+            self.shared.engine.append_all(MessageKind::Inline, now, lsns)?;
+            let Some((long, later)) = later.split_first() else { return Ok(()) };
+            lsns.push(self.append_blob(long)?);
+            rest = later;
+        }
+    }
+
     #[cold]
     fn append_blob(&self, payload: &[u8]) -> Result<Lsn, Error> {
         let Shared { engine, blobs, .. } = &*self.shared;

@@ -79,6 +79,42 @@ fn dropping_a_log_closes_it() {
 }
 
 #[test]
+fn a_batch_is_appended_in_order_with_long_payloads_among_it() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let max = log.inline_bytes_max() as usize;
+    let lens = [0, 10, max, max + 1, max + 1, 3, 100, 5000, 7];
+    let payloads: Vec<_> = (0..).zip(lens).map(|(n, len)| payload(n, len)).collect();
+    let mut records = Records::new();
+    for batch in [&payloads[..0], &payloads[..1], &payloads[3..5], &payloads] {
+        let mut lsns = Vec::new();
+        log.append_batch(&batch.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut lsns).unwrap();
+        assert_eq!(lsns.len(), batch.len());
+        assert!(
+            lsns.is_sorted_by(|a, b| a < b)
+                && records.last_key_value().is_none_or(|(last, _)| lsns.iter().all(|lsn| lsn > last))
+        );
+        records.extend(lsns.into_iter().zip(batch.iter().cloned()));
+    }
+    assert_same("before closing", &all(&log), &records);
+    log.close().unwrap();
+    assert_same("after", &all(&open(&storage)), &records);
+}
+
+#[test]
+fn a_batch_on_a_full_log_says_how_far_it_came() {
+    let storage = MemStorage::default();
+    let log = Log::open(Arc::new(storage.clone()), options().segments_max(Some(2))).unwrap();
+    let payloads: Vec<_> = (0..100).map(|n| payload(n, 150)).collect();
+    let mut lsns = Vec::new();
+    let error = log.append_batch(&payloads.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut lsns).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!((1..100).contains(&lsns.len()), "{} appended", lsns.len());
+    let records = lsns.into_iter().zip(payloads).collect();
+    assert_same("what was appended", &all(&log), &records);
+}
+
+#[test]
 fn a_log_that_was_not_closed_keeps_what_was_made_durable() {
     let storage = MemStorage::default();
     let mut records = Records::new();

@@ -18,21 +18,21 @@ use crate::{
 /// How much is copied at once.
 const WINDOW_BYTES: usize = 256 << 10;
 
-/// Makes the log durable up to its `tip`. Everything below `mark` is so already.
+/// Makes the log durable up to its `tip`. Everything below `durable_to` is so already.
 ///
-/// The tail is written again, just as it is, before the file is synced. It may be in a cache only, which a sync would take
+/// The rest is written again, just as it is, before the file is synced. It may be in a cache only, which a sync would take
 /// care of; but if an earlier opening ended because its sync had failed, the system may have given up what that sync
 /// was to write while it goes on showing it, and the next sync reports success without writing it. The same goes for the
 /// file's length.
-pub(crate) fn make_durable(file: &dyn StorageFile, table: &Table, mark: Lsn, tip: Lsn) -> Result<(), Error> {
-    if mark < tip {
+pub(crate) fn make_durable(file: &dyn StorageFile, table: &Table, durable_to: Lsn, tip: Lsn) -> Result<(), Error> {
+    if durable_to < tip {
         let len = file.len().map_err(|error| Error::io("measure", LOG, error))?;
         let set_len = |len| file.set_len(len).map_err(|error| Error::io("set the length of", LOG, error));
         set_len(len + 1)?;
         set_len(len)?;
     }
     let mut window = Vec::new();
-    let mut at = mark;
+    let mut at = durable_to;
     while at < tip {
         let end = tip.min(at.segment_base(table.segment_bytes) + u64::from(table.segment_bytes.get()));
         window.resize(WINDOW_BYTES.min((end - at) as usize), 0);

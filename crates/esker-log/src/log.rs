@@ -125,6 +125,7 @@ impl Log {
             slots,
             floor,
             tip,
+            durable_to,
             epoch,
             tail_blobs,
             mut report,
@@ -135,7 +136,7 @@ impl Log {
             faults: vec!["the log has been opened 2^32 - 1 times, which is all that its format can count".to_owned()],
         })?;
         let file = storage.open(LOG, Access::ReadWrite).map_err(|error| Error::io("open", LOG, error))?;
-        adopt::make_durable(file.as_ref(), &table, report.mark.max(floor), tip)?;
+        adopt::make_durable(file.as_ref(), &table, durable_to.max(floor), tip)?;
         adopt::complete_last_slot(file.as_ref(), slots, segment_bytes)?;
         let mut control = Control::open(storage.as_ref(), superblock, next_generation)?;
         control.update(|superblock| {

@@ -190,6 +190,8 @@ pub(crate) struct Recovered {
     pub(crate) slots: u32,
     pub(crate) floor: Lsn,
     pub(crate) tip: Lsn,
+    /// The highest mark that was met, in messages too: everything below is durable.
+    pub(crate) durable_to: Lsn,
     /// The highest epoch in any valid piece.
     pub(crate) epoch: Epoch,
     /// The blobs whose records lie at or beyond the mark.
@@ -259,6 +261,7 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, Error> {
         slots: survey.slots,
         floor: survey.floor,
         tip: outcome.end,
+        durable_to: tail.mark,
         epoch: survey.epoch.max(tail.epoch),
         tail_blobs: tail.blobs,
         report,

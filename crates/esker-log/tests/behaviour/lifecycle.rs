@@ -15,7 +15,7 @@ use esker_log::{
 use esker_sim::{Faults, SimStorage};
 
 use crate::support::{
-    Call, Hooked, Image, Records, abandon, all, append, assert_same, collect, open, options, payload, reader,
+    Call, Hooked, Image, Records, SEGMENT_BYTES, abandon, all, append, assert_same, collect, open, options, payload, reader,
 };
 
 #[test]
@@ -413,4 +413,37 @@ fn syncs_of_the_directory_that_fail_stop_blobs_and_nothing_else() {
     assert_eq!(log.read(kept).unwrap().payload(), large);
     log.close().unwrap();
     open(&storage).append(&large).unwrap();
+}
+
+/// Opening makes durable what it found by writing it again, since a cache that lost its sync shows more than it will write.
+/// What a message says was durable need not be, however far back the headers' marks are.
+#[test]
+fn opening_writes_again_only_what_no_message_vouches_for() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let mut records = Records::new();
+    // In the middle of a segment, so that the header of none was written after the sync.
+    let synced = 20 * u64::from(SEGMENT_BYTES) + u64::from(SEGMENT_BYTES) / 2;
+    while log.end_lsn().get() < synced {
+        append(&log, &mut records, payload(1, 200));
+    }
+    log.flush().unwrap();
+    append(&log, &mut records, payload(2, 200));
+    // Written, but not synced.
+    assert_same("all", &all(&log), &records);
+    abandon(log);
+
+    let writes = Arc::new(AtomicU64::new(0));
+    let counted = writes.clone();
+    let storage = Hooked::new(Image::of(&storage).storage(), move |call, name| {
+        if call == Call::Write && name == "log" {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let log = open(&storage);
+    assert_eq!(log.report().mark, Lsn::ZERO, "a header knew more than this test is about");
+    assert_eq!(log.stable_lsn(), log.end_lsn());
+    assert_eq!(writes.load(Ordering::Relaxed), 1);
+    assert_same("all", &all(&log), &records);
 }

@@ -4,8 +4,8 @@ use std::{
     env, fs,
     io::Read,
     path::Path,
-    process::{Command, Stdio},
-    thread,
+    process::{self, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -15,12 +15,13 @@ use crate::{
         Contender, Promise, Size, Subject, commitlog::Commitlog, esker::Esker, fjall::Fjall, mutexed::Mutexed,
         okaywal::Okaywal, private, raft_engine::RaftEngine, single::Single, sled::Sled, wal_db::WalDb, walrus::Walrus,
     },
-    measure::{Measure, Task},
+    measure::{self, LATENCY_WRITERS, Measure, RECORD_BYTES, Step, Task},
     outcome::Outcome,
     workload::{
+        append_path::{self, Engine},
         bandwidth,
         buffered::{self, Keeps},
-        durable, window,
+        device_bytes, durable, iterate, latency, memory, open, random_read, window,
     },
 };
 
@@ -31,59 +32,134 @@ const OUTCOME: &str = "outcome.json";
 /// A measurement that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs one measurement in a child process, in a fresh directory below `scratch`, which is removed again.
-pub(crate) fn run(task: &mut Task, scratch: &Path) -> Fallible<Outcome> {
-    let place = tempfile::Builder::new().prefix("cell-").tempdir_in(scratch)?;
-    task.dir = place.path().join("log");
-    fs::create_dir(&task.dir)?;
-    measure(task, place.path())
+/// Says that a process which is to be killed has done enough.
+const READY: &str = "ready";
+
+/// A directory for children: one below it for the contender's files, and what they leave for us beside it.
+#[derive(Debug)]
+pub(crate) struct Place(tempfile::TempDir);
+
+impl Place {
+    pub(crate) fn new(scratch: &Path) -> Fallible<Self> {
+        let place = tempfile::Builder::new().prefix("cell-").tempdir_in(scratch)?;
+        fs::create_dir(place.path().join("log"))?;
+        Ok(Self(place))
+    }
+
+    /// Runs one step of a task to its end.
+    pub(crate) fn run(&self, task: &mut Task, step: Step) -> Fallible<Outcome> {
+        let mut child = Child::start(task, step, self.0.path())?;
+        let status = child.wait_until(|_| false)?;
+        child.check(status)?;
+        Ok(serde_json::from_slice(&fs::read(self.0.path().join(OUTCOME))?)?)
+    }
+
+    /// Runs the step that is to be killed, and kills it.
+    pub(crate) fn crash(&self, task: &mut Task) -> Fallible {
+        let ready = self.0.path().join(READY);
+        let mut child = Child::start(task, Step::Crash, self.0.path())?;
+        let status = child.wait_until(|_| ready.exists())?;
+        if status.is_some() {
+            child.check(status)?;
+            return Err("it ended before it was killed".into());
+        }
+        child.process.kill()?;
+        child.process.wait()?;
+        fs::remove_file(ready)?;
+        Ok(())
+    }
 }
 
-/// Runs one measurement in the directory that the task names, and keeps what is there.
-fn measure(task: &Task, place: &Path) -> Fallible<Outcome> {
-    let mut child = Command::new(env::current_exe()?)
-        .args([COMMAND, &serde_json::to_string(task)?])
-        .current_dir(place)
-        // How walrus-rust is told where its files go, and to be quiet.
-        .env("WALRUS_DATA_DIR", &task.dir)
-        .env("WALRUS_QUIET", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut stderr = child.stderr.take().ok_or("stderr is piped")?;
-    let said = thread::spawn(move || {
-        let mut said = String::new();
-        // What is no text is not worth an error of its own.
-        drop(stderr.read_to_string(&mut said));
-        said
-    });
-    let begun = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if begun.elapsed() > PATIENCE {
-            child.kill()?;
-            child.wait()?;
-            return Err(format!("took longer than {} s", PATIENCE.as_secs()).into());
-        }
-        thread::sleep(Duration::from_millis(2));
-    };
-    let said = said.join().unwrap_or_default();
-    if !status.success() {
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-        return Err(format!("{status}: {last}").into());
+struct Child {
+    process: process::Child,
+    said: Option<JoinHandle<String>>,
+}
+
+impl Child {
+    fn start(task: &mut Task, step: Step, place: &Path) -> Fallible<Self> {
+        task.dir = place.join("log");
+        task.step = step;
+        let mut process = Command::new(env::current_exe()?)
+            .args([COMMAND, &serde_json::to_string(task)?])
+            .current_dir(place)
+            // How walrus-rust is told where its files go, and to be quiet.
+            .env("WALRUS_DATA_DIR", &task.dir)
+            .env("WALRUS_QUIET", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stderr = process.stderr.take().ok_or("stderr is piped")?;
+        let said = thread::spawn(move || {
+            let mut said = Vec::new();
+            // What cannot be read is not worth an error of its own.
+            drop(stderr.read_to_end(&mut said));
+            String::from_utf8_lossy(&said).into_owned()
+        });
+        Ok(Self { process, said: Some(said) })
     }
-    Ok(serde_json::from_slice(&fs::read(place.join(OUTCOME))?)?)
+
+    /// Waits until it ends, or until `enough`; then there is no status yet.
+    fn wait_until(&mut self, enough: impl Fn(&Self) -> bool) -> Fallible<Option<ExitStatus>> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(Some(status));
+            }
+            if enough(self) {
+                return Ok(None);
+            }
+            if begun.elapsed() > PATIENCE {
+                self.process.kill()?;
+                self.process.wait()?;
+                return Err(format!("took longer than {} s", PATIENCE.as_secs()).into());
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn check(&mut self, status: Option<ExitStatus>) -> Fallible {
+        match status {
+            Some(status) if !status.success() => {
+                let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
+                let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+                Err(format!("{status}: {last}").into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What the child does.
 pub(crate) fn main(task: Option<&str>) -> Fallible {
     let task: Task = serde_json::from_str(task.ok_or("a child needs a task")?)?;
-    let outcome = perform(&task)?;
+    let outcome = match task.step {
+        Step::Prepare => prepare(&task)?,
+        Step::Crash => crash(&task)?,
+        Step::Run => perform(&task)?,
+    };
     fs::write(OUTCOME, serde_json::to_vec(&outcome)?)?;
     Ok(())
+}
+
+fn prepare(task: &Task) -> Fallible<Outcome> {
+    let Task { measure, contender, dir, bytes, .. } = task;
+    match measure {
+        Measure::Iterate | Measure::RandomRead { from: measure::Place::File } => {
+            iterate::prepare(dir, *contender, *bytes)?
+        }
+        Measure::Open { .. } => open::prepare(dir, *bytes)?,
+        other => return cannot(*contender, *other),
+    }
+    Ok(Outcome::default())
+}
+
+fn crash(task: &Task) -> Fallible<Outcome> {
+    match task.measure {
+        Measure::Open { .. } => open::crash(&task.dir, Path::new(READY), task.bytes)?,
+        other => return cannot(task.contender, other),
+    }
+    Ok(Outcome::default())
 }
 
 fn perform(task: &Task) -> Fallible<Outcome> {
@@ -111,6 +187,28 @@ fn perform(task: &Task) -> Fallible<Outcome> {
             window::run(dir, size, in_flight, time)
         }
         Measure::Bandwidth => bandwidth::run(dir, task.bytes, time),
+        Measure::AppendPath { writers, record_bytes } => {
+            let size = append_path::size(writers, record_bytes, time);
+            match contender {
+                Contender::Esker => buffered::run::<Engine>(dir, size, time, Keeps::Nothing),
+                Contender::LimitMemory => buffered::run::<private::Memory>(dir, size, time, Keeps::Nothing),
+                other => cannot(*other, *measure),
+            }
+        }
+        Measure::Latency { pace } => {
+            let (writers, record_bytes) = (LATENCY_WRITERS, RECORD_BYTES);
+            let size = Size { promise: Promise::Buffered, writers, record_bytes, bytes: task.bytes };
+            match contender {
+                Contender::Esker => latency::run::<Esker>(dir, size, pace, time),
+                Contender::Mutexed => latency::run::<Mutexed>(dir, size, pace, time),
+                other => cannot(*other, *measure),
+            }
+        }
+        Measure::Iterate => iterate::run(dir, *contender, task.bytes),
+        Measure::Open { .. } => open::run(dir),
+        Measure::RandomRead { from } => random_read::run(dir, *contender, from, time),
+        Measure::Memory => memory::run(dir, task.bytes),
+        Measure::DeviceBytes => device_bytes::run(dir, task.bytes, time),
         Measure::Buffered { writers, record_bytes } => {
             let size = Size { promise: Promise::Buffered, writers, record_bytes, bytes: task.bytes };
             match contender {

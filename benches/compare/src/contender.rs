@@ -45,6 +45,10 @@ pub(crate) enum Contender {
     LimitDurable,
     /// Large sequential writes, each synced.
     LimitBandwidth,
+    /// Large reads and a checksum of each record.
+    LimitRead,
+    /// Bare reads of as many bytes.
+    LimitPread,
 }
 
 /// On what terms a contender takes part.
@@ -73,6 +77,8 @@ impl Contender {
             Self::LimitBuffered => "limit-buffered",
             Self::LimitDurable => "limit-durable",
             Self::LimitBandwidth => "limit-bandwidth",
+            Self::LimitRead => "limit-read",
+            Self::LimitPread => "limit-pread",
         }
     }
 
@@ -86,10 +92,19 @@ impl Contender {
             | Self::Fjall
             | Self::Sled
             | Self::Commitlog => Kind::Peer,
-            Self::Mutexed | Self::LimitMemory | Self::LimitBuffered | Self::LimitDurable | Self::LimitBandwidth => {
-                Kind::Yardstick
-            }
+            Self::Mutexed
+            | Self::LimitMemory
+            | Self::LimitBuffered
+            | Self::LimitDurable
+            | Self::LimitBandwidth
+            | Self::LimitRead
+            | Self::LimitPread => Kind::Yardstick,
         }
+    }
+
+    /// Whether this is what the machine gives to the plainest thing.
+    pub(crate) fn is_limit(self) -> bool {
+        self.kind() == Kind::Yardstick && self != Self::Mutexed
     }
 
     /// Whether its call that promises durability makes the system write to the device and wait for it. README.md says
@@ -137,6 +152,11 @@ pub(crate) trait Subject: Sized + Sync {
 
     /// Creates the log in an empty directory, warmed up as that of somebody who has been running for long.
     fn create(dir: &Path, size: Size) -> Fallible<Self>;
+
+    /// Creates the log without warming up, for those who will only read it.
+    fn create_cold(dir: &Path, size: Size) -> Fallible<Self> {
+        Self::create(dir, size)
+    }
 
     fn appender(&self, writer: u32) -> Fallible<Self::Appender<'_>>;
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use crate::{
     Failure,
     contender::Contender,
-    measure::{Measure, Task},
+    measure::{Ending, Measure, Pace, Place, Step, Task},
 };
 
 /// What can be asked for alone.
@@ -13,15 +13,28 @@ use crate::{
 pub(crate) enum Group {
     Durable,
     Buffered,
+    Append,
+    Latency,
+    Open,
+    Read,
+    Memory,
+    Bytes,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 2] = [Self::Durable, Self::Buffered];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Durable, Self::Buffered, Self::Append, Self::Latency, Self::Open, Self::Read, Self::Memory, Self::Bytes];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Durable => "durable",
             Self::Buffered => "buffered",
+            Self::Append => "append",
+            Self::Latency => "latency",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Memory => "memory",
+            Self::Bytes => "bytes",
         }
     }
 }
@@ -42,23 +55,50 @@ impl FromStr for Group {
 pub(crate) struct Row {
     pub(crate) measure: Measure,
     pub(crate) contenders: Vec<Contender>,
-    millis: u64,
-    bytes: u64,
+    /// How long to measure.
+    pub(crate) millis: u64,
+    /// How many bytes to append or prepare.
+    pub(crate) bytes: u64,
+    /// The name of a log that is made once, for all rounds and all rows that name it; else each round has a fresh one.
+    pub(crate) prepared: Option<&'static str>,
+    /// Whether one round is enough, because it takes many samples itself.
+    pub(crate) once: bool,
 }
 
 impl Row {
+    fn new(measure: Measure, contenders: Vec<Contender>, millis: u64, bytes: u64) -> Self {
+        Self { measure, contenders, millis, bytes, prepared: None, once: false }
+    }
+
     pub(crate) fn task(&self, contender: Contender) -> Task {
         let Self { measure, millis, bytes, .. } = *self;
-        Task { measure, contender, dir: PathBuf::new(), millis, bytes }
+        Task { step: Step::Run, measure, contender, dir: PathBuf::new(), millis, bytes }
+    }
+
+    /// Whether the log is left by a killed process before each round.
+    pub(crate) fn crashes(&self) -> bool {
+        matches!(self.measure, Measure::Open { ending: Ending::Killed, .. })
     }
 }
 
 const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 
 pub(crate) fn rows(group: Group, quick: bool) -> Vec<Row> {
     match group {
         Group::Durable => durable(quick),
         Group::Buffered => buffered(quick),
+        Group::Append => append(quick),
+        Group::Latency => latency(quick),
+        Group::Open => open(quick),
+        Group::Read => read(quick),
+        Group::Memory => {
+            let bytes = if quick { GIB } else { 10 * GIB };
+            vec![Row { once: true, ..Row::new(Measure::Memory, vec![Contender::Esker], 0, bytes) }]
+        }
+        Group::Bytes => {
+            vec![Row::new(Measure::DeviceBytes, vec![Contender::Esker], if quick { 300 } else { 1000 }, 64 * MIB)]
+        }
     }
 }
 
@@ -86,34 +126,19 @@ fn durable(quick: bool) -> Vec<Row> {
             4096 => 128,
             _ => 256,
         };
-        rows.push(Row {
-            measure: Measure::Durable { writers, record_bytes },
-            contenders,
-            millis: if quick { 120 } else { 600 },
-            bytes: bytes * MIB,
-        });
+        let millis = if quick { 120 } else { 600 };
+        rows.push(Row::new(Measure::Durable { writers, record_bytes }, contenders, millis, bytes * MIB));
         if (record_bytes, writers) == (256, 64) {
-            rows.push(Row {
-                measure: Measure::Window { in_flight: 64, record_bytes },
-                contenders: vec![Esker],
-                millis: if quick { 120 } else { 600 },
-                bytes: 128 * MIB,
-            });
+            let measure = Measure::Window { in_flight: 64, record_bytes };
+            rows.push(Row::new(measure, vec![Esker], millis, 128 * MIB));
         }
     }
-    rows.push(Row {
-        measure: Measure::Bandwidth,
-        contenders: vec![LimitBandwidth],
-        millis: if quick { 200 } else { 500 },
-        bytes: 256 * MIB,
-    });
+    rows.push(Row::new(Measure::Bandwidth, vec![LimitBandwidth], if quick { 120 } else { 500 }, 256 * MIB));
     rows
 }
 
 fn buffered(quick: bool) -> Vec<Row> {
-    use Contender::{
-        Commitlog, Esker, Fjall, LimitBuffered, LimitMemory, Mutexed, RaftEngine, Sled, WalDb, Walrus,
-    };
+    use Contender::{Commitlog, Esker, Fjall, LimitBuffered, LimitMemory, Mutexed, RaftEngine, Sled, WalDb, Walrus};
     let mut rows = Vec::new();
     for (record_bytes, writers, mib) in [(64, 2, 128), (256, 2, 192), (4096, 2, 256), (64, 16, 128), (64, 64, 128)] {
         let mut contenders = vec![Esker];
@@ -121,14 +146,47 @@ fn buffered(quick: bool) -> Vec<Row> {
             contenders.extend([RaftEngine, WalDb, Walrus, Fjall, Sled, Commitlog, Mutexed]);
         }
         contenders.extend([LimitBuffered, LimitMemory]);
-        rows.push(Row {
-            measure: Measure::Buffered { writers, record_bytes },
-            contenders,
-            millis: if quick { 200 } else { 500 },
-            bytes: if quick { mib / 2 } else { mib } * MIB,
-        });
+        let (millis, mib) = if quick { (200, mib / 2) } else { (500, mib) };
+        rows.push(Row::new(Measure::Buffered { writers, record_bytes }, contenders, millis, mib * MIB));
     }
     rows
+}
+
+fn append(quick: bool) -> Vec<Row> {
+    use Contender::{Esker, LimitMemory};
+    let row = |writers| {
+        let measure = Measure::AppendPath { writers, record_bytes: 64 };
+        Row::new(measure, vec![Esker, LimitMemory], if quick { 200 } else { 500 }, 0)
+    };
+    vec![row(1), row(2)]
+}
+
+fn latency(quick: bool) -> Vec<Row> {
+    use Contender::{Esker, Mutexed};
+    let row =
+        |pace, bytes| Row::new(Measure::Latency { pace }, vec![Esker, Mutexed], if quick { 300 } else { 1000 }, bytes);
+    vec![row(Pace::Slow, 64 * MIB), row(Pace::Full, 256 * MIB)]
+}
+
+fn open(quick: bool) -> Vec<Row> {
+    let sizes =
+        if quick { [("open-128", 128), ("open-1024", 1024)] } else { [("open-1024", 1024), ("open-8192", 8192)] };
+    let row = |(name, log_mib): (&'static str, u32), ending| {
+        let measure = Measure::Open { log_mib, ending };
+        Row { prepared: Some(name), ..Row::new(measure, vec![Contender::Esker], 0, u64::from(log_mib) * MIB) }
+    };
+    let rows = |ending| sizes.map(|size| row(size, ending));
+    [rows(Ending::Closed), rows(Ending::Killed)].concat()
+}
+
+fn read(quick: bool) -> Vec<Row> {
+    use Contender::{Esker, LimitPread, LimitRead, RaftEngine, WalDb};
+    let bytes = if quick { 64 } else { 512 } * MIB;
+    let millis = if quick { 200 } else { 500 };
+    let all = Row::new(Measure::Iterate, vec![Esker, RaftEngine, WalDb, LimitRead], 0, bytes);
+    let file = Row::new(Measure::RandomRead { from: Place::File }, vec![Esker, LimitPread], millis, bytes / 2);
+    let buffer = Row::new(Measure::RandomRead { from: Place::Buffer }, vec![Esker], millis, bytes);
+    vec![Row { prepared: Some("iterate"), ..all }, Row { prepared: Some("random"), ..file }, buffer]
 }
 
 #[cfg(test)]

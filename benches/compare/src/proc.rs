@@ -28,6 +28,11 @@ pub(crate) fn peak_resident_bytes() -> Fallible<u64> {
     Ok(field("status", "VmHWM")? << 10)
 }
 
+/// What is resident now and belongs to no file, in bytes: heap and stacks.
+pub(crate) fn anonymous_bytes() -> Fallible<u64> {
+    Ok(field("smaps_rollup", "Anonymous")? << 10)
+}
+
 /// Bytes that this process has handed to the system's write calls.
 pub(crate) fn bytes_written() -> Fallible<u64> {
     field("io", "wchar")
@@ -35,7 +40,7 @@ pub(crate) fn bytes_written() -> Fallible<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cpu_time, parse, peak_resident_bytes};
+    use super::{anonymous_bytes, cpu_time, parse, peak_resident_bytes};
 
     #[test]
     fn fields_are_found_by_their_whole_name() {
@@ -45,7 +50,10 @@ mod tests {
 
     #[test]
     fn memory_that_is_touched_is_resident() {
-        drop(std::hint::black_box(vec![1_u8; 32 << 20]));
+        let before = anonymous_bytes().unwrap();
+        let memory = std::hint::black_box(vec![1_u8; 32 << 20]);
+        assert!(anonymous_bytes().unwrap() >= before + (30 << 20));
+        drop(memory);
         assert!(peak_resident_bytes().unwrap() >= 30 << 20 && !cpu_time().is_zero());
     }
 }

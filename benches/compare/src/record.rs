@@ -41,6 +41,12 @@ impl Template {
     }
 }
 
+/// The number of a record.
+#[inline]
+pub(crate) fn number(record: &[u8]) -> u64 {
+    record.get(4..PREFIX_BYTES).and_then(|number| number.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes)
+}
+
 /// What was read back.
 #[derive(Debug)]
 pub(crate) struct Tally {

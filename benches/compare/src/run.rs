@@ -1,6 +1,7 @@
 //! The whole comparison: groups one after the other, rounds within a group, contenders taking turns within a round.
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     fs,
     io::IsTerminal,
     path::Path,
@@ -12,9 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     Fallible,
     args::Args,
-    child,
+    child::Place,
     contender::Contender,
-    measure::Measure,
+    measure::{Measure, Step},
     outcome::{Metric, Outcome},
     plan::{self, Group, Row},
     table,
@@ -33,7 +34,7 @@ pub(crate) struct Cell {
 impl Cell {
     /// A figure of each round.
     pub(crate) fn values(&self, metric: Metric) -> Vec<Option<f64>> {
-        let value = |round: &Option<Outcome>| round.as_ref()?.0.get(&metric).copied();
+        let value = |round: &Option<Outcome>| round.as_ref()?.figures.get(&metric).copied();
         self.rounds.iter().map(value).collect()
     }
 }
@@ -64,25 +65,31 @@ fn measure(args: &Args, group: Group, scratch: &Path) -> Fallible<Vec<Cell>> {
         .map(|(measure, contender)| Cell { measure, contender, rounds: Vec::new(), failures: Vec::new() })
         .collect();
     let bar = progress(cells.len() * args.rounds, group);
+    let mut prepared = Prepared::new();
     for round in 0..args.rounds {
         let mut first = 0;
         for row in &rows {
             let of_row = &mut cells[first..first + row.contenders.len()];
-            take_turns(row, of_row, round, scratch, &bar);
             first += row.contenders.len();
+            if round == 0 || !row.once {
+                take_turns(row, of_row, round, scratch, &mut prepared, &bar);
+            }
         }
     }
     bar.finish_and_clear();
     Ok(cells)
 }
 
+/// Logs that were made once, by name and owner.
+type Prepared = BTreeMap<(&'static str, Contender), Place>;
+
 /// One round of one row. Each round begins with another contender, so that nobody always comes after the same one.
-fn take_turns(row: &Row, cells: &mut [Cell], round: usize, scratch: &Path, bar: &ProgressBar) {
+fn take_turns(row: &Row, cells: &mut [Cell], round: usize, scratch: &Path, prepared: &mut Prepared, bar: &ProgressBar) {
     let count = cells.len();
     for turn in 0..count {
         let cell = &mut cells[(turn + round) % count];
         bar.set_message(format!("{}: {}", cell.measure.title(), cell.contender.name()));
-        match child::run(&mut row.task(cell.contender), scratch) {
+        match take_turn(row, cell.contender, scratch, prepared) {
             Ok(outcome) => cell.rounds.push(Some(outcome)),
             Err(error) => {
                 cell.rounds.push(None);
@@ -91,6 +98,25 @@ fn take_turns(row: &Row, cells: &mut [Cell], round: usize, scratch: &Path, bar: 
         }
         bar.inc(1);
     }
+}
+
+fn take_turn(row: &Row, contender: Contender, scratch: &Path, prepared: &mut Prepared) -> Fallible<Outcome> {
+    let mut task = row.task(contender);
+    let Some(name) = row.prepared else {
+        return Place::new(scratch)?.run(&mut task, Step::Run);
+    };
+    let place = match prepared.entry((name, contender)) {
+        Entry::Occupied(place) => place.into_mut(),
+        Entry::Vacant(vacant) => {
+            let place = Place::new(scratch)?;
+            place.run(&mut task, Step::Prepare)?;
+            vacant.insert(place)
+        }
+    };
+    if row.crashes() {
+        place.crash(&mut task)?;
+    }
+    place.run(&mut task, Step::Run)
 }
 
 fn progress(steps: usize, group: Group) -> ProgressBar {

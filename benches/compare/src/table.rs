@@ -23,49 +23,78 @@ pub(crate) fn print(cells: &[Cell]) {
     println!();
 }
 
+/// What is told of a measure beside the figure that it is about.
 const COLUMNS: &[(&str, Metric)] = &[
-    ("p50 us", Metric::P50Micros),
-    ("p99 us", Metric::P99Micros),
-    ("p99.9 us", Metric::P999Micros),
-    ("max us", Metric::MaxMicros),
+    ("before sync/s", Metric::PerSecondUnsynced),
+    ("MB/s", Metric::MegabytesPerSecond),
+    ("opened ms", Metric::OpenMillis),
+    ("p50 µs", Metric::P50Micros),
+    ("p99 µs", Metric::P99Micros),
+    ("p99.9 µs", Metric::P999Micros),
+    ("max µs", Metric::MaxMicros),
     ("CPU s/M", Metric::CpuSecondsPerMillion),
     ("syncs each", Metric::SyncsPerAppend),
-    ("B each", Metric::BytesPerAppend),
+    ("syncs/s beside", Metric::SyncsPerSecond),
+    ("bytes each", Metric::BytesPerAppend),
+    ("padding", Metric::PadRatio),
+    ("in blocks", Metric::BlockRatio),
+    ("by the system", Metric::SystemRatio),
+    ("first tenth MB", Metric::FirstGrowthMegabytes),
+    ("last tenth MB", Metric::LastGrowthMegabytes),
+    ("buffers MB", Metric::BufferMegabytes),
     ("peak MB", Metric::PeakMegabytes),
 ];
 
+const NOT_APPLICABLE: &str = "n/a";
+
 /// The rows of one measure, the heading first.
 pub(crate) fn table(cells: &[Cell]) -> Vec<Vec<String>> {
+    let Some(measure) = cells.first().map(|cell| cell.measure) else { return Vec::new() };
+    let (primary, label) = measure.primary();
     let best = best_peer(cells);
-    let mut heading = vec!["".to_owned(), "per second".to_owned(), "min to max".to_owned(), "x best peer".to_owned()];
-    let columns: Vec<_> =
-        COLUMNS.iter().filter(|(_, metric)| cells.iter().any(|cell| spread(cell, *metric).is_some())).collect();
+    let limit = cells.iter().find(|cell| cell.contender.is_limit());
+    let columns: Vec<_> = COLUMNS
+        .iter()
+        .filter(|(_, metric)| *metric != primary && cells.iter().any(|cell| spread(cell, *metric).is_some()))
+        .collect();
+    let mut heading = vec![String::new(), label.to_owned(), "min to max".to_owned()];
+    heading.extend(best.map(|best| format!("× {}", best.contender.name())));
+    heading.extend(limit.map(|limit| format!("× {}", limit.contender.name())));
     heading.extend(columns.iter().map(|(name, _)| (*name).to_owned()));
     let mut rows = vec![heading];
     for cell in cells {
-        let rate = spread(cell, Metric::PerSecond);
-        let mut row = vec![
-            cell.contender.name().to_owned(),
-            rate.map_or("n/a".to_owned(), |rate| number(rate.median)),
-            rate.map_or("n/a".to_owned(), |rate| format!("{} to {}", number(rate.min), number(rate.max))),
-            best.and_then(|best| ratio(&cell.values(Metric::PerSecond), &best.values(Metric::PerSecond)))
-                .map_or("n/a".to_owned(), |ratio| format!("{ratio:.2}")),
-        ];
-        let figure = |metric| spread(cell, metric).map_or("n/a".to_owned(), |spread| number(spread.median));
+        let figure = |metric| spread(cell, metric).map_or(NOT_APPLICABLE.to_owned(), |spread| number(spread.median));
+        let range = spread(cell, primary).map(|spread| format!("{} to {}", number(spread.min), number(spread.max)));
+        let mut row = vec![name(cell), figure(primary), range.unwrap_or(NOT_APPLICABLE.to_owned())];
+        for other in [best, limit].into_iter().flatten() {
+            let ratio = ratio(&cell.values(primary), &other.values(primary));
+            row.push(ratio.map_or(NOT_APPLICABLE.to_owned(), |ratio| format!("{ratio:.2}")));
+        }
         row.extend(columns.iter().map(|(_, metric)| figure(*metric)));
         rows.push(row);
     }
     rows
 }
 
-fn spread(cell: &Cell, metric: Metric) -> Option<Spread> {
+/// The contender's name, marked where its promise is not what is asked for.
+fn name(cell: &Cell) -> String {
+    let name = cell.contender.name();
+    if cell.contender.reaches_device() || !cell.measure.is_durable() {
+        return name.to_owned();
+    }
+    format!("{name} (does not reach the device)")
+}
+
+pub(crate) fn spread(cell: &Cell, metric: Metric) -> Option<Spread> {
     Spread::of(&cell.values(metric).into_iter().flatten().collect::<Vec<_>>())
 }
 
-/// The fastest peer whose promise reaches the device.
+/// The fastest of the peers. Where durability is measured, those whose promise does not reach the device do not count; where
+/// only one sync at the end is, we make theirs.
 pub(crate) fn best_peer(cells: &[Cell]) -> Option<&Cell> {
-    let peers = cells.iter().filter(|cell| cell.contender.kind() == Kind::Peer && cell.contender.reaches_device());
-    let rated = peers.filter_map(|cell| Some((spread(cell, Metric::PerSecond)?.median, cell)));
+    let honest = |cell: &&Cell| cell.contender.reaches_device() || !cell.measure.is_durable();
+    let peers = cells.iter().filter(|cell| cell.contender.kind() == Kind::Peer).filter(honest);
+    let rated = peers.filter_map(|cell| Some((spread(cell, cell.measure.primary().0)?.median, cell)));
     rated.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, cell)| cell)
 }
 

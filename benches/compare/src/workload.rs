@@ -1,8 +1,15 @@
 //! What contenders are made to do. Every workload reads back what was written and counts it.
 
+pub(crate) mod append_path;
 pub(crate) mod bandwidth;
 pub(crate) mod buffered;
+pub(crate) mod device_bytes;
 pub(crate) mod durable;
+pub(crate) mod iterate;
+pub(crate) mod latency;
+pub(crate) mod memory;
+pub(crate) mod open;
+pub(crate) mod random_read;
 pub(crate) mod window;
 
 use std::{fs::File, path::Path, time::Duration};

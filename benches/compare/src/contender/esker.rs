@@ -41,6 +41,11 @@ impl Subject for Esker {
         Ok(Self { from: log.end_lsn(), log })
     }
 
+    fn create_cold(dir: &Path, _size: Size) -> Fallible<Self> {
+        let log = Config::new(dir).open()?;
+        Ok(Self { from: log.end_lsn(), log })
+    }
+
     fn appender(&self, _writer: u32) -> Fallible<&Log> {
         Ok(&self.log)
     }
@@ -57,7 +62,9 @@ impl Subject for Esker {
     fn read_back(self, dir: &Path, tally: &mut Tally) -> Fallible {
         let Self { log, from } = self;
         log.close()?;
-        for record in Config::new(dir).open_read_only()?.iter_from(from) {
+        let log = Config::new(dir).open_read_only()?;
+        let mut records = log.iter_from(from);
+        while let Some(record) = records.next_record() {
             tally.add(record?.payload())?;
         }
         Ok(())

@@ -9,6 +9,8 @@ use crate::{
     record::Tally,
 };
 
+/// The file of the buffered ones.
+pub(crate) const FILE: &str = "plain";
 const BUFFER_BYTES: usize = 8 << 20;
 
 /// Buffers that are copied to, checksummed and thrown away.
@@ -47,7 +49,7 @@ impl Subject for Buffered {
     fn create(dir: &Path, size: Size) -> Fallible<Self> {
         let writers = u64::from(size.writers);
         let part_bytes = (size.file_bytes(FRAME_BYTES) / writers).next_multiple_of(BUFFER_BYTES as u64);
-        let file = frames::written_file(&dir.join("plain"), part_bytes * writers)?;
+        let file = frames::written_file(&dir.join(FILE), part_bytes * writers)?;
         Ok(Self { file, part_bytes, writers })
     }
 

@@ -48,6 +48,10 @@ impl Subject for RaftEngine {
         Ok(Self(Engine::open(config(dir, Some(size.file_bytes(OVERHEAD_BYTES)))?)?))
     }
 
+    fn create_cold(dir: &Path, _size: Size) -> Fallible<Self> {
+        open(dir).map(Self)
+    }
+
     fn appender(&self, writer: u32) -> Fallible<Group<'_>> {
         Ok(Group {
             engine: &self.0,
@@ -65,9 +69,12 @@ impl Subject for RaftEngine {
 
     fn read_back(self, dir: &Path, tally: &mut Tally) -> Fallible {
         drop(self.0);
-        let engine = Engine::open(config(dir, None)?)?;
-        read(&engine, |record| tally.add(record))
+        read(&open(dir)?, |record| tally.add(record))
     }
+}
+
+pub(crate) fn open(dir: &Path) -> Fallible<Engine> {
+    Ok(Engine::open(config(dir, None)?)?)
 }
 
 /// All entries of all groups.

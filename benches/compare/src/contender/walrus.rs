@@ -30,7 +30,8 @@ impl Subject for Walrus {
             Promise::Durable => FsyncSchedule::SyncEach,
             Promise::Buffered => FsyncSchedule::NoFsync,
         };
-        let log = Log::with_consistency_and_schedule(ReadConsistency::AtLeastOnce { persist_every: 1 << 20 }, schedule)?;
+        let log =
+            Log::with_consistency_and_schedule(ReadConsistency::AtLeastOnce { persist_every: 1 << 20 }, schedule)?;
         Ok(Self { log, dir: dir.to_owned(), writers: size.writers })
     }
 

@@ -15,7 +15,8 @@ use esker_log::{
 use esker_sim::{Faults, SimStorage};
 
 use crate::support::{
-    Call, Hooked, Image, Records, SEGMENT_BYTES, abandon, all, append, assert_same, collect, open, options, payload, reader,
+    Call, Hooked, Image, Records, SEGMENT_BYTES, abandon, all, append, assert_same, collect, open, options, payload,
+    reader,
 };
 
 #[test]

@@ -3,11 +3,12 @@
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     thread,
     time::Duration,
 };
 
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use esker_format::{FileOffset, Lsn, MESSAGE_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentId};
 use esker_iobufs::{ActiveSegment, SegmentSource, SourceError};
 use esker_segments::{Accountant, AllocateError, Allocation, ReuseTicket, Stats};
@@ -25,7 +26,8 @@ const READER_WAIT: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Segments {
     file: Arc<dyn StorageFile>,
-    state: Mutex<State>,
+    /// Every reader asks for a place and the floor; that changes once in a segment. So readers do not share a lock.
+    state: ShardedLock<State>,
 }
 
 #[derive(Debug)]
@@ -45,30 +47,34 @@ impl Segments {
         floor: Lsn,
         leftovers: Vec<SegmentId>,
     ) -> Self {
-        Self { file, state: Mutex::new(State { accountant, floor, leftovers }) }
+        Self { file, state: ShardedLock::new(State { accountant, floor, leftovers }) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn look(&self) -> ShardedLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> ShardedLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the byte at `lsn` is in the file. The caller must have pinned the current epoch before it asks and keep it
     /// pinned while it reads there.
     pub(crate) fn locate(&self, lsn: Lsn) -> Option<FileOffset> {
-        self.lock().accountant.locate(lsn)
+        self.look().accountant.locate(lsn)
     }
 
     pub(crate) fn floor(&self) -> Lsn {
-        self.lock().floor
+        self.look().floor
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.lock().accountant.stats()
+        self.look().accountant.stats()
     }
 
     /// The bases of the segments, beginning with the one that holds `lsn` or the next after it.
     pub(crate) fn bases_from(&self, lsn: Lsn) -> VecDeque<Lsn> {
-        let state = self.lock();
+        let state = self.look();
         let first = lsn.segment_base(state.accountant.segment_bytes());
         state.accountant.segments().map(|segment| segment.base).filter(|&base| base >= first).collect()
     }
@@ -97,9 +103,9 @@ impl Segments {
     /// its place damaged one day, the old one would speak for the log again. Made durable by the sync that makes the new
     /// segment durable.
     fn wipe_leftovers(&self) -> Result<(), SourceError> {
-        let leftovers = self.lock().leftovers.clone();
+        let leftovers = self.look().leftovers.clone();
         for segment in leftovers {
-            let offset = segment.offset(self.lock().accountant.segment_bytes());
+            let offset = segment.offset(self.look().accountant.segment_bytes());
             self.file.write_all_at(&[0; WIPED_BYTES], offset.get()).map_err(source_error)?;
         }
         self.lock().leftovers.clear();
@@ -107,7 +113,7 @@ impl Segments {
     }
 
     fn segment_bytes(&self) -> u64 {
-        u64::from(self.lock().accountant.segment_bytes().get())
+        u64::from(self.look().accountant.segment_bytes().get())
     }
 
     fn allocate(&self, base: Lsn) -> Result<Allocation, SourceError> {

@@ -9,6 +9,7 @@
 mod args;
 mod bench;
 mod ci;
+mod counts;
 mod crash;
 mod fuzz;
 mod layers;
@@ -33,6 +34,8 @@ cargo xtask COMMAND
   bench compare [--quick] [--rounds N] esker beside its peers and the limits of this machine: tables, charts, targets;
         [--only GROUPS] [--dir PATH]   groups are durable, buffered, append, latency, open, read, memory, bytes;
         [--out PATH] [--check]         with --check its formatting, lints and tests only
+  counts [--bless]                     instructions of the hot paths, counted by callgrind, beside the baseline of the
+                                       repository; --bless writes that anew
   fuzz [TARGET|all] [--seconds N]      fuzzing with libFuzzer, 60 seconds each unless told; without a target lists them
   loom [MODEL] [--preemptions N]       the engine's models under every schedule with at most N preemptions (2)
   crash [--seed S] [--runs N]          simulated power cuts; a failing seed is printed and can be run again
@@ -71,6 +74,7 @@ fn dispatch(mut args: Args) -> Result<(), Failure> {
         "tidy" => tidy::run(args),
         "test" => layers::run(args),
         "bench" => bench::run(args),
+        "counts" => counts::run(args),
         "fuzz" => fuzz::run(args),
         "loom" => loom::run(args),
         "crash" => crash::run(args),

@@ -82,6 +82,19 @@ impl Contender {
         }
     }
 
+    /// The version of a peer: Cargo.toml pins it.
+    pub(crate) fn version(self) -> Option<&'static str> {
+        let wanted = match self {
+            Self::Walrus => "walrus-rust",
+            Self::Sled => "sled",
+            other if other.kind() == Kind::Peer => other.name(),
+            _ => return None,
+        };
+        let manifest = include_str!("../Cargo.toml");
+        let line = manifest.lines().find_map(|line| line.strip_prefix(wanted)?.strip_prefix(" = "))?;
+        line.split_once("\"=")?.1.split('"').next()
+    }
+
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Esker => Kind::Ours,
@@ -203,4 +216,31 @@ fn key(writer: u32, number: u64) -> [u8; 12] {
     key[..4].copy_from_slice(&writer.to_be_bytes());
     key[4..].copy_from_slice(&number.to_be_bytes());
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Contender, key};
+
+    #[test]
+    fn every_peer_has_a_version() {
+        let peers = [
+            Contender::RaftEngine,
+            Contender::Okaywal,
+            Contender::WalDb,
+            Contender::Walrus,
+            Contender::Fjall,
+            Contender::Sled,
+            Contender::Commitlog,
+        ];
+        for peer in peers {
+            assert!(peer.version().is_some_and(|version| version.split('.').count() == 3), "{}", peer.name());
+        }
+        assert_eq!(Contender::Esker.version(), None);
+    }
+
+    #[test]
+    fn keys_sort_by_writer_and_number() {
+        assert!(key(0, u64::MAX) < key(1, 0) && key(1, 255) < key(1, 256));
+    }
 }

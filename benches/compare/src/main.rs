@@ -7,17 +7,22 @@
 #![expect(clippy::print_stdout, reason = "a benchmark reports on stdout")]
 
 mod args;
+mod chart;
 mod child;
 mod contender;
+mod found;
 mod frames;
+mod machine;
 mod measure;
 mod outcome;
 mod plan;
 mod proc;
 mod record;
+mod report;
 mod run;
 mod stats;
 mod table;
+mod targets;
 mod workload;
 
 use std::process::ExitCode;

@@ -181,7 +181,7 @@ fn open(quick: bool) -> Vec<Row> {
 
 fn read(quick: bool) -> Vec<Row> {
     use Contender::{Esker, LimitPread, LimitRead, RaftEngine, WalDb};
-    let bytes = if quick { 64 } else { 512 } * MIB;
+    let bytes = if quick { 128 } else { 512 } * MIB;
     let millis = if quick { 200 } else { 500 };
     let all = Row::new(Measure::Iterate, vec![Esker, RaftEngine, WalDb, LimitRead], 0, bytes);
     let file = Row::new(Measure::RandomRead { from: Place::File }, vec![Esker, LimitPread], millis, bytes / 2);

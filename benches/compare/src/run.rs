@@ -13,31 +13,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     Fallible,
     args::Args,
+    chart,
     child::Place,
     contender::Contender,
-    measure::{Measure, Step},
-    outcome::{Metric, Outcome},
+    found::{Cell, Found},
+    machine::Machine,
+    measure::Step,
+    outcome::Outcome,
     plan::{self, Group, Row},
-    table,
+    report::{self, Report},
+    table, targets,
 };
 
-/// What was found of one contender in one measure, round by round. A round that failed has none.
-#[derive(Debug)]
-pub(crate) struct Cell {
-    pub(crate) measure: Measure,
-    pub(crate) contender: Contender,
-    pub(crate) rounds: Vec<Option<Outcome>>,
-    /// What went wrong, if anything did.
-    pub(crate) failures: Vec<String>,
-}
-
-impl Cell {
-    /// A figure of each round.
-    pub(crate) fn values(&self, metric: Metric) -> Vec<Option<f64>> {
-        let value = |round: &Option<Outcome>| round.as_ref()?.figures.get(&metric).copied();
-        self.rounds.iter().map(value).collect()
-    }
-}
+/// Memory that is touched before anything is measured: a virtual machine that has not used its memory yet is slow to.
+const TOUCHED_BYTES: usize = 512 << 20;
 
 pub(crate) fn run(args: &Args) -> Fallible {
     fs::create_dir_all(&args.out)?;
@@ -46,14 +35,28 @@ pub(crate) fn run(args: &Args) -> Fallible {
         None => tempfile::Builder::new().prefix("data-").tempdir_in(&args.out)?,
     };
     let scratch_path = scratch.path().canonicalize()?;
+    let machine = Machine::here(&scratch_path);
+    println!("{}", machine.line());
+    if machine.is_in_memory() {
+        eprintln!("esker-compare: {} keeps nothing: durable figures mean nothing there", machine.file_system);
+    }
+    drop(std::hint::black_box(vec![1_u8; TOUCHED_BYTES]));
     let mut cells = Vec::new();
     for &group in &args.groups {
         let begun = Instant::now();
         let found = measure(args, group, &scratch_path)?;
-        println!("{}: {:.0} s", group.name(), begun.elapsed().as_secs_f64());
+        println!("\n{} measured in {:.0} s", group.name(), begun.elapsed().as_secs_f64());
         table::print(&found);
         cells.extend(found);
     }
+    let targets = targets::evaluate(Found(&cells));
+    println!("Targets\n");
+    for line in table::align(&report::target_rows(&targets)) {
+        println!("  {line}");
+    }
+    let charts = chart::all(Found(&cells), &machine, &args.out)?;
+    report::write(&Report { args, machine: &machine, cells: &cells, targets: &targets, charts: &charts })?;
+    println!("\n{}", args.out.join(report::MARKDOWN).display());
     Ok(())
 }
 
@@ -62,7 +65,7 @@ fn measure(args: &Args, group: Group, scratch: &Path) -> Fallible<Vec<Cell>> {
     let mut cells: Vec<Cell> = rows
         .iter()
         .flat_map(|row| row.contenders.iter().map(|&contender| (row.measure, contender)))
-        .map(|(measure, contender)| Cell { measure, contender, rounds: Vec::new(), failures: Vec::new() })
+        .map(|(measure, contender)| Cell::new(measure, contender))
         .collect();
     let bar = progress(cells.len() * args.rounds, group);
     let mut prepared = Prepared::new();

@@ -1,10 +1,8 @@
 //! Tables in plain text: for the terminal, and as they are for Markdown.
 
 use crate::{
-    contender::Kind,
+    found::{Cell, best_peer},
     outcome::Metric,
-    run::Cell,
-    stats::{Spread, ratio},
 };
 
 /// Prints one table for each measure among the cells.
@@ -55,7 +53,7 @@ pub(crate) fn table(cells: &[Cell]) -> Vec<Vec<String>> {
     let limit = cells.iter().find(|cell| cell.contender.is_limit());
     let columns: Vec<_> = COLUMNS
         .iter()
-        .filter(|(_, metric)| *metric != primary && cells.iter().any(|cell| spread(cell, *metric).is_some()))
+        .filter(|(_, metric)| *metric != primary && cells.iter().any(|cell| cell.spread(*metric).is_some()))
         .collect();
     let mut heading = vec![String::new(), label.to_owned(), "min to max".to_owned()];
     heading.extend(best.map(|best| format!("× {}", best.contender.name())));
@@ -63,12 +61,11 @@ pub(crate) fn table(cells: &[Cell]) -> Vec<Vec<String>> {
     heading.extend(columns.iter().map(|(name, _)| (*name).to_owned()));
     let mut rows = vec![heading];
     for cell in cells {
-        let figure = |metric| spread(cell, metric).map_or(NOT_APPLICABLE.to_owned(), |spread| number(spread.median));
-        let range = spread(cell, primary).map(|spread| format!("{} to {}", number(spread.min), number(spread.max)));
+        let figure = |metric| cell.spread(metric).map_or(NOT_APPLICABLE.to_owned(), |spread| number(spread.median));
+        let range = cell.spread(primary).map(|spread| format!("{} to {}", number(spread.min), number(spread.max)));
         let mut row = vec![name(cell), figure(primary), range.unwrap_or(NOT_APPLICABLE.to_owned())];
         for other in [best, limit].into_iter().flatten() {
-            let ratio = ratio(&cell.values(primary), &other.values(primary));
-            row.push(ratio.map_or(NOT_APPLICABLE.to_owned(), |ratio| format!("{ratio:.2}")));
+            row.push(cell.ratio_to(other, primary).map_or(NOT_APPLICABLE.to_owned(), |ratio| format!("{ratio:.2}")));
         }
         row.extend(columns.iter().map(|(_, metric)| figure(*metric)));
         rows.push(row);
@@ -79,23 +76,7 @@ pub(crate) fn table(cells: &[Cell]) -> Vec<Vec<String>> {
 /// The contender's name, marked where its promise is not what is asked for.
 fn name(cell: &Cell) -> String {
     let name = cell.contender.name();
-    if cell.contender.reaches_device() || !cell.measure.is_durable() {
-        return name.to_owned();
-    }
-    format!("{name} (does not reach the device)")
-}
-
-pub(crate) fn spread(cell: &Cell, metric: Metric) -> Option<Spread> {
-    Spread::of(&cell.values(metric).into_iter().flatten().collect::<Vec<_>>())
-}
-
-/// The fastest of the peers. Where durability is measured, those whose promise does not reach the device do not count; where
-/// only one sync at the end is, we make theirs.
-pub(crate) fn best_peer(cells: &[Cell]) -> Option<&Cell> {
-    let honest = |cell: &&Cell| cell.contender.reaches_device() || !cell.measure.is_durable();
-    let peers = cells.iter().filter(|cell| cell.contender.kind() == Kind::Peer).filter(honest);
-    let rated = peers.filter_map(|cell| Some((spread(cell, cell.measure.primary().0)?.median, cell)));
-    rated.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, cell)| cell)
+    if cell.is_out_of_ranking() { format!("{name} (does not reach the device)") } else { name.to_owned() }
 }
 
 /// Three digits or so, with thousands set apart.
@@ -117,8 +98,20 @@ pub(crate) fn number(value: f64) -> String {
     grouped
 }
 
+/// The same rows for Markdown.
+pub(crate) fn markdown(rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        text.push_str(&format!("| {} |\n", row.join(" | ")));
+        if at == 0 {
+            text.push_str(&format!("|---|{}\n", "--:|".repeat(row.len().saturating_sub(1))));
+        }
+    }
+    text
+}
+
 /// Columns of equal width: the first to the left, the others to the right.
-fn align(rows: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn align(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -131,7 +124,8 @@ fn align(rows: &[Vec<String>]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{align, number};
+    use super::{align, markdown, number, table};
+    use crate::{contender::Contender, found::tests::cell, measure::Measure, outcome::Metric};
 
     #[test]
     fn numbers_are_short_and_grouped() {
@@ -152,5 +146,22 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bcd".to_owned(), "100".to_owned()]];
         assert_eq!(align(&rows), ["a      1", "bcd  100"]);
+    }
+
+    #[test]
+    fn tables_compare_with_the_best_peer_and_the_limit() {
+        let measure = Measure::Durable { writers: 1, record_bytes: 256 };
+        let cells = [
+            cell(measure, Contender::Esker, Metric::PerSecond, &[200.0, 300.0, 400.0]),
+            cell(measure, Contender::Sled, Metric::PerSecond, &[900.0, 900.0, 900.0]),
+            cell(measure, Contender::WalDb, Metric::PerSecond, &[100.0, 100.0, 100.0]),
+            cell(measure, Contender::LimitDurable, Metric::PerSecond, &[400.0, 400.0, 400.0]),
+        ];
+        let rows = table(&cells);
+        assert_eq!(rows[0], ["", "appends/s", "min to max", "× wal-db", "× limit-durable"]);
+        assert_eq!(rows[1], ["esker", "300", "200 to 400", "3.00", "0.75"]);
+        assert!(rows[2][0].contains("does not reach the device"));
+        let text = markdown(&rows);
+        assert!(text.starts_with("|  | appends/s |") && text.contains("\n|---|--:|--:|--:|--:|\n"), "{text}");
     }
 }

@@ -53,29 +53,39 @@ pub(crate) fn run(dir: &Path, bytes: u64) -> Fallible<Outcome> {
                 })
             })
             .collect();
+        let truncator = scope.spawn(|| -> Fallible {
+            while !stop.load(Ordering::Relaxed) {
+                let end = log.end_lsn().get();
+                if end > truncated.load(Ordering::Relaxed) + LOG_BYTES / 2 {
+                    let floor = Lsn::new(end - LOG_BYTES / 8);
+                    log.truncate_before(floor)?;
+                    truncated.store(floor.get(), Ordering::Relaxed);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        });
         loop {
             // An LSN counts every byte of the log.
-            let end = log.end_lsn().get();
-            let done = end - first.get();
+            let done = log.end_lsn().get() - first.get();
             if let Some(part) = parts.get_mut((done * PARTS / bytes) as usize) {
                 *part = (*part).max(proc::anonymous_bytes()?);
             }
-            if done >= bytes || writers.iter().any(|writer| writer.is_finished()) {
+            if done >= bytes || writers.iter().any(|writer| writer.is_finished()) || truncator.is_finished() {
                 break;
-            }
-            if end > truncated.load(Ordering::Relaxed) + LOG_BYTES / 2 {
-                let floor = Lsn::new(end - LOG_BYTES / 8);
-                log.truncate_before(floor)?;
-                truncated.store(floor.get(), Ordering::Relaxed);
             }
             thread::sleep(Duration::from_millis(2));
         }
         stop.store(true, Ordering::Relaxed);
+        truncator.join().map_err(|_| "the truncating thread panicked")??;
         writers.into_iter().try_for_each(|writer| writer.join().map_err(|_| "a writer panicked")?)
     })?;
     let seconds = begun.elapsed().as_secs_f64();
     let appended = log.close()?.get() - first.get();
     let megabytes = |bytes: u64| bytes.saturating_sub(before) as f64 / 1e6;
+    if parts.contains(&0) {
+        return Err("a part of what was appended went by unseen".into());
+    }
     let series: Vec<f64> = parts.into_iter().map(megabytes).collect();
     let mut outcome = Outcome::default();
     outcome.set(Metric::MegabytesPerSecond, appended as f64 / seconds / 1e6);

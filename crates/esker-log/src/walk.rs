@@ -215,3 +215,128 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use esker_format::{LogId, MessageKind, SEGMENT_HEADER_BYTES, Scanner};
+
+    use super::*;
+
+    /// A segment that begins at LSN 0, and how much of it was read.
+    #[derive(Debug)]
+    struct Bytes {
+        bytes: Vec<u8>,
+        read: AtomicUsize,
+    }
+
+    impl Placement for Bytes {
+        fn read(&self, lsn: Lsn, dst: &mut [u8]) -> Result<Option<usize>, Error> {
+            let rest = &self.bytes[lsn.get() as usize..];
+            let read = rest.len().min(dst.len());
+            dst[..read].copy_from_slice(&rest[..read]);
+            self.read.fetch_add(read, Ordering::Relaxed);
+            Ok(Some(read))
+        }
+    }
+
+    fn rules(segment_bytes: usize) -> Rules {
+        let seed = LogId::from_bytes([7; 16]).checksum_seed();
+        Rules { seed, segment_bytes: SegmentBytes::new(segment_bytes as u32).unwrap() }
+    }
+
+    /// Puts a whole message at `at`, and returns where it ends.
+    fn put(bytes: &mut [u8], rules: Rules, at: usize, len: usize) -> usize {
+        let (kind, lsn) = (MessageKind::Inline, Lsn::new(at as u64));
+        let header = MessageHeader { kind, len: len as u32, lsn, mark: Lsn::ZERO, epoch: Epoch::ZERO };
+        header.seal(&mut bytes[at..at + header.message_bytes()], rules.seed);
+        at + header.message_bytes()
+    }
+
+    /// Puts the header of a message at `at` that claims `len` bytes and has no right checksum.
+    fn claim(bytes: &mut [u8], at: usize, len: usize) {
+        bytes[at..at + MESSAGE_HEADER_BYTES].fill(0);
+        bytes[at + 4..at + 8].copy_from_slice(&((1 << 24) | len as u32).to_le_bytes());
+        bytes[at + 8..at + 16].copy_from_slice(&(at as u64).to_le_bytes());
+    }
+
+    /// Walks to the end, and compares with what a scanner meets that has all bytes. Returns how many bytes were read.
+    fn check(what: &str, bytes: Vec<u8>, rules: Rules) -> usize {
+        let placement = Arc::new(Bytes { bytes, read: AtomicUsize::new(0) });
+        let bytes = &placement.bytes;
+        let mut scanner = Scanner::new(bytes, Lsn::ZERO, rules.context(Epoch::ZERO));
+        let (first, end) = (Lsn::new(SEGMENT_HEADER_BYTES as u64), Lsn::new(u64::from(rules.segment_bytes.get())));
+        let mut walk = Walk::new(placement.clone(), rules, Epoch::ZERO, first, end);
+        loop {
+            assert_eq!(walk.at(), scanner.next_lsn(), "{what}");
+            match (walk.next().unwrap(), scanner.next()) {
+                (Some(Step::Message(header, crc32)), Some(Ok(message))) => {
+                    assert_eq!((header, crc32), (message.header, message.crc32), "{what}");
+                    assert_eq!(walk.payload(), message.payload, "{what}");
+                }
+                (Some(Step::Damage(met)), Some(Err(damage))) => {
+                    assert_eq!(met, damage, "{what}");
+                    let resynced = scanner.resync();
+                    assert_eq!(walk.resync().unwrap(), resynced.is_some(), "{what}");
+                    if resynced.is_none() {
+                        break;
+                    }
+                }
+                (None, None) => break,
+                (Some(Step::Missing), None) if bytes.len() < end.get() as usize => break,
+                (walked, scanned) => panic!("{what}: {walked:?} by walking, {scanned:?} in one piece"),
+            }
+        }
+        assert!(!matches!(walk.next().unwrap(), Some(Step::Message(..))), "{what}");
+        placement.read.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_walk_meets_what_a_scanner_of_the_whole_segment_meets() {
+        const BYTES: usize = 2 << 20;
+        let rules = rules(BYTES);
+        let mut whole = vec![0; BYTES];
+        let mut ends = vec![SEGMENT_HEADER_BYTES];
+        // Short ones and some that are longer than what is read at once.
+        for n in 0.. {
+            let len = if n % 97 == 96 { READ_BYTES_MAX + n } else { n * 41 % 1500 };
+            let at = ends[n];
+            if at + MESSAGE_HEADER_BYTES + len > BYTES - (100 << 10) {
+                break;
+            }
+            whole[at + MESSAGE_HEADER_BYTES..][..len].fill(n as u8);
+            ends.push(put(&mut whole, rules, at, len));
+        }
+        assert!(ends.len() > 200);
+        assert_eq!(check("whole", whole.clone(), rules), BYTES - SEGMENT_HEADER_BYTES, "bytes read");
+        for at in (100..BYTES).step_by(BYTES / 40) {
+            let what = format!("changed at {at}");
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            assert!(check(&what, flipped.clone(), rules) < 2 * BYTES, "{what}");
+            flipped[at.saturating_sub(70_000)..at].fill(0);
+            check(&what, flipped, rules);
+            check(&format!("cut at {at}"), whole[..at].to_vec(), rules);
+        }
+        for (n, &at) in ends.iter().enumerate().step_by(7) {
+            let mut claimed = whole.clone();
+            claim(&mut claimed, at, [0, 30, 300_000, BYTES][n % 4]);
+            check(&format!("claimed at {at}"), claimed, rules);
+        }
+    }
+
+    /// Every claim would have everything behind it read and summed: terabytes, were a walk to begin anew after each.
+    #[test]
+    fn bytes_made_up_to_be_costly_are_read_a_few_times_only() {
+        const BYTES: usize = 8 << 20;
+        let rules = rules(BYTES);
+        let mut bytes = vec![1; BYTES];
+        for at in (SEGMENT_HEADER_BYTES..BYTES - 100).step_by(48) {
+            put(&mut bytes, rules, at, 0);
+            claim(&mut bytes, at + 24, BYTES - at - 48);
+        }
+        let read = check("claims between messages", bytes, rules);
+        assert!(read <= 2 * BYTES, "{read} bytes were read");
+    }
+}

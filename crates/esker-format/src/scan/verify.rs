@@ -154,6 +154,31 @@ mod tests {
         assert!(wasted(&bytes, context) < bound);
     }
 
+    #[test]
+    fn sums_of_fewer_bytes_are_not_used_for_more() {
+        const BYTES: usize = 1 << 16;
+        let seed = LogId::from_bytes([7; 16]).checksum_seed();
+        let mut bytes = vec![1; BYTES];
+        // In the first half, headers that claim everything up to its end.
+        for at in (64..BYTES / 2 - 24).step_by(16) {
+            bytes[at + 4..at + 8].copy_from_slice(&((1 << 24) | (BYTES / 2 - at - 24) as u32).to_le_bytes());
+            bytes[at + 8..at + 16].copy_from_slice(&(at as u64).to_le_bytes());
+            bytes[at + 16..at + 20].fill(0);
+        }
+        let (at, len) = (BYTES / 2 + 3000, 5000);
+        let lsn = Lsn::new(at as u64);
+        let header = MessageHeader { kind: MessageKind::Inline, len, lsn, mark: Lsn::ZERO, epoch: Epoch::ZERO };
+        header.seal(&mut bytes[at..at + header.message_bytes()], seed);
+
+        let mut cursor = Cursor::new(Lsn::ZERO, ScanContext::new(seed, SegmentBytes::new(BYTES as u32).unwrap()));
+        let half = &bytes[..BYTES / 2];
+        assert!(cursor.next(half).is_some_and(|met| met.is_err()));
+        assert_eq!(cursor.resync(half), None);
+        assert!(cursor.effort.sums.is_some(), "so much was summed in vain that there are sums by now");
+        assert_eq!(cursor.resync(&bytes), Some(lsn));
+        assert_eq!(cursor.next(&bytes).unwrap().unwrap().header, header);
+    }
+
     proptest! {
         #[test]
         fn prefix_sums_agree_with_the_checksum(

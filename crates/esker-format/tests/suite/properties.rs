@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use esker_format::{
-    BlobHeader, BlobId, BlobPointer, DamageKind, Epoch, FileOffset, LogId, Lsn, MESSAGE_HEADER_BYTES, MessageHeader,
-    MessageHeaderError, MessageKind, PAYLOAD_BYTES_MAX, SUPERBLOCK_BYTES, ScanContext, Scanner, SegmentBytes,
-    SegmentHeader, SegmentId, StructureError, Superblock, SuperblockError,
+    BlobHeader, BlobId, BlobPointer, Cursor, Damage, DamageKind, Epoch, FileOffset, LogId, Lsn, MESSAGE_HEADER_BYTES,
+    MessageHeader, MessageHeaderError, MessageKind, PAYLOAD_BYTES_MAX, RawMessageHeader, SUPERBLOCK_BYTES, ScanContext,
+    Scanner, SegmentBytes, SegmentHeader, SegmentId, StructureError, Superblock, SuperblockError,
 };
 
 use crate::segment::{BASE, BYTES, LOG_ID, Segment, context, seed};
@@ -103,6 +103,58 @@ fn check_message_flips(segment: &Segment, lsn: Lsn) {
         message[bit / 8] ^= 1 << (bit % 8);
     }
     assert!(matches!(Scanner::new(&message, lsn, context()).next(), Some(Ok(_))));
+}
+
+/// What a scanner meets in all of some bytes, beyond every damage.
+fn met_in_one_piece(bytes: &[u8]) -> Vec<Result<Lsn, Damage>> {
+    let mut scanner = Scanner::new(bytes, BASE, context());
+    let mut met = Vec::new();
+    loop {
+        match scanner.next() {
+            Some(step) => met.push(step.map(|message| message.lsn())),
+            None if scanner.resync().is_some() => (),
+            None => return met,
+        }
+    }
+}
+
+/// What a cursor meets in the same bytes, `piece` by `piece` through one buffer, out of which goes what was passed.
+fn met_through_a_buffer(bytes: &[u8], piece: usize) -> Vec<Result<Lsn, Damage>> {
+    let mut cursor = Cursor::new(BASE, context());
+    let (mut buffer, mut read, mut met) = (Vec::new(), 0, Vec::new());
+    let mut fetch = |cursor: &mut Cursor, buffer: &mut Vec<u8>, wanted: usize| {
+        let passed = cursor.at().min(buffer.len());
+        buffer.drain(..passed);
+        cursor.forget(passed);
+        let next = bytes.len().min(read + wanted);
+        buffer.extend_from_slice(&bytes[read..next]);
+        read = next;
+        read < bytes.len()
+    };
+    let mut has_more = true;
+    loop {
+        let rest = buffer.get(cursor.at()..).unwrap_or_default();
+        let has_next =
+            RawMessageHeader::decode(rest).is_some_and(|raw| rest.len() >= MESSAGE_HEADER_BYTES + raw.len as usize);
+        if has_more && !has_next {
+            has_more = fetch(&mut cursor, &mut buffer, piece);
+            continue;
+        }
+        match cursor.next(&buffer) {
+            Some(Ok(message)) => met.push(Ok(message.lsn())),
+            Some(Err(damage)) => {
+                met.push(Err(damage));
+                while has_more {
+                    let wanted = if cursor.skip(&buffer) { bytes.len() } else { piece };
+                    has_more = fetch(&mut cursor, &mut buffer, wanted);
+                }
+                if cursor.resync(&buffer).is_none() {
+                    return met;
+                }
+            }
+            None => return met,
+        }
+    }
 }
 
 /// Some records in a segment, as several openings may have written them, with a pad at its end or not.
@@ -388,6 +440,18 @@ proptest! {
             prop_assert!(is_touched || found.contains(&lsn), "the message at {} is not found", lsn);
         }
         prop_assert!(found.iter().all(|lsn| lsns.contains(lsn)), "{:?} are not all of {:?}", found, lsns);
+    }
+
+    #[test]
+    fn cursor_meets_through_a_buffer_what_a_scanner_meets_in_one_piece(
+        segment in segment(),
+        is_whole in any::<bool>(),
+        spoils in prop::collection::vec(spoil(), 0..4),
+        piece in prop_oneof![1..60usize, 1..5000usize],
+    ) {
+        let mut bytes = if is_whole { segment.whole() } else { segment.bytes.clone() };
+        spoils.iter().for_each(|spoil| drop(spoil.apply(&mut bytes)));
+        prop_assert_eq!(met_through_a_buffer(&bytes, piece), met_in_one_piece(&bytes));
     }
 
     #[test]

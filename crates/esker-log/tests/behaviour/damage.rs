@@ -140,6 +140,16 @@ fn check(what: &str, whole: &Whole, damaged: &Image, expected: &Expected) {
     for error in &errors {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
     }
+    // Records that are given away are those that are lent, with the same errors between.
+    let (mut lent, mut given) = (reader.iter_from(Lsn::ZERO), reader.iter_from(Lsn::ZERO));
+    while let Some(lent) = lent.next_record() {
+        match (lent, given.next().expect("as much is given as lent")) {
+            (Ok(lent), Ok(given)) => assert_eq!(lent.to_record(), given, "{what}"),
+            (Err(lent), Err(given)) => assert_eq!(lent.to_string(), given.to_string(), "{what}"),
+            (lent, given) => panic!("{what}: {lent:?} is lent and {given:?} given"),
+        }
+    }
+    assert!(given.next().is_none(), "{what}");
     let cut = reader.end_lsn();
     for (lsn, payload) in &whole.records {
         // What was not known to be durable may be cut off with the tail.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use esker_log::{
-    Error, Log, LogId, LogReader, Lsn, Options, Record,
+    Error, Iter, Log, LogId, LogReader, Lsn, Options, Record,
     storage::{Access, LockError, MemStorage, Storage, StorageFile, StorageLock},
 };
 
@@ -30,6 +30,8 @@ pub(crate) fn options() -> Options {
         .segment_bytes(SEGMENT_BYTES)
         .buffer_bytes(BUFFER_BYTES)
         .buffers(4)
+        // The same calls in the same order each time.
+        .background(false)
         .log_id(LogId::from_bytes(*b"a log of a test."))
 }
 
@@ -76,9 +78,9 @@ pub(crate) fn assert_same(what: &str, found: &Records, wanted: &Records) {
 }
 
 /// What can be read, and what cannot.
-pub(crate) fn salvage(records: impl Iterator<Item = Result<Record, Error>>) -> (Records, Vec<Error>) {
+pub(crate) fn salvage(mut records: Iter) -> (Records, Vec<Error>) {
     let (mut found, mut errors) = (Records::new(), Vec::new());
-    for record in records {
+    while let Some(record) = records.next_record() {
         match record {
             Ok(record) => {
                 assert!(found.insert(record.lsn(), record.payload().to_vec()).is_none(), "{} came twice", record.lsn());

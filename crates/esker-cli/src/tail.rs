@@ -61,7 +61,8 @@ fn first_of_last(reader: &LogReader, n: usize) -> Result<Lsn, Error> {
         // Doubling the distance, all attempts together read at most twice what the last one does.
         let from = Lsn::new(end.get().saturating_sub(back)).segment_base(segment_bytes).max(floor);
         let mut last = VecDeque::new();
-        for record in reader.iter_from(from) {
+        let mut records = reader.iter_from(from);
+        while let Some(record) = records.next_record() {
             let lsn = match record {
                 Ok(record) => record.lsn(),
                 Err(Error::Corrupt(_)) => continue,

@@ -92,6 +92,22 @@ impl Config {
         self
     }
 
+    /// Whether the log has a thread of its own for what can be late without harm, which is on unless switched off: see
+    /// [`Options::background`].
+    #[must_use]
+    pub fn background(mut self, background: bool) -> Self {
+        self.options = self.options.background(background);
+        self
+    }
+
+    /// When this many bytes were written and not synced, they are synced in the background, so that a crash leaves little to
+    /// recover: 8 MiB unless set otherwise, `None` for never.
+    #[must_use]
+    pub fn unsynced_bytes_max(mut self, bytes: Option<u64>) -> Self {
+        self.options = self.options.unsynced_bytes_max(bytes);
+        self
+    }
+
     /// Makes everything durable in the background, this often, if there is anything to be made so.
     #[must_use]
     pub fn flush_interval(mut self, interval: Option<Duration>) -> Self {

@@ -9,9 +9,9 @@ mod config;
 #[doc(inline)]
 pub use esker_log::{
     BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Corruption, CorruptionKind, DamageKind, Epoch, Error, ErrorKind, FileOffset,
-    Iter, Log, LogId, LogReader, LogStat, Lsn, MessageInfo, MessageKind, Messages, Options, Poison, Record,
+    Iter, Log, LogId, LogReader, LogStat, Lsn, MessageInfo, MessageKind, Messages, Options, Poison, Record, RecordRef,
     RecoveryNote, RecoveryReport, Reservation, SEGMENT_BYTES_DEFAULT, SegmentBytes, SegmentId, Stats, TornTail,
-    Truncation, VerifyReport, format, storage,
+    Truncation, UNSYNCED_BYTES_MAX_DEFAULT, VerifyReport, format, storage,
     storage::{Access, FileStorage, LockError, MemStorage, Storage, StorageFile, StorageLock},
 };
 

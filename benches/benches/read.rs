@@ -20,7 +20,7 @@ use std::{
 };
 
 use esker_format::{LogId, MESSAGE_HEADER_BYTES};
-use esker_log::{Log, LogReader, Lsn, Options};
+use esker_log::{Iter, Log, LogReader, Lsn, Options};
 use esker_storage::FileStorage;
 
 const RECORD_BYTES: usize = 256;
@@ -42,6 +42,9 @@ struct Plan {
     only: Option<String>,
     dir: PathBuf,
 }
+
+/// One way to do what is measured, which says how it went.
+type Contender<'a> = (&'a str, Box<dyn FnMut() -> f64 + 'a>);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -111,7 +114,7 @@ fn fill(dir: &Path, bytes: u64) -> Vec<Lsn> {
 }
 
 /// Runs every contender once in each round, the first of which warms up, and returns what each measured.
-fn interleave(rounds: usize, contenders: &mut [(&str, Box<dyn FnMut() -> f64 + '_>)]) -> Vec<Vec<f64>> {
+fn interleave(rounds: usize, contenders: &mut [Contender<'_>]) -> Vec<Vec<f64>> {
     let mut measured = vec![Vec::new(); contenders.len()];
     for round in 0..=rounds {
         for ((_, run), measured) in contenders.iter_mut().zip(&mut measured) {
@@ -146,7 +149,7 @@ fn iterate(plan: &Plan, dir: &Path, lsns: &[Lsn]) {
     // One buffer for all, as whoever reads in a loop has.
     let mut slice = vec![0; SLICE_BYTES];
     let mut pieces = vec![0; SLICE_BYTES / MESSAGE_BYTES * MESSAGE_BYTES];
-    let mut contenders: Vec<(&str, Box<dyn FnMut() -> f64 + '_>)> = vec![
+    let mut contenders: Vec<Contender<'_>> = vec![
         (
             "reads of 1 MiB, crc32 of each",
             Box::new(|| {
@@ -170,16 +173,21 @@ fn iterate(plan: &Plan, dir: &Path, lsns: &[Lsn]) {
             Box::new(|| {
                 let started = Instant::now();
                 let reader = open_read_only(dir);
-                let mut number = 0;
-                for found in reader.iter_from(reader.floor()) {
-                    check(found.expect("a record").payload(), &mut number);
-                }
-                assert_eq!(number, count);
+                check_all(reader.iter_from(reader.floor()), count);
                 rate(started)
             }),
         ),
         (
             "esker: Log::open and iterate",
+            Box::new(|| {
+                let started = Instant::now();
+                let log = open(dir);
+                check_all(log.iter_from(log.floor()).expect("an iterator"), count);
+                rate(started)
+            }),
+        ),
+        (
+            "the same, each record with memory of its own",
             Box::new(|| {
                 let started = Instant::now();
                 let log = open(dir);
@@ -195,6 +203,15 @@ fn iterate(plan: &Plan, dir: &Path, lsns: &[Lsn]) {
     let rates = interleave(plan.rounds, &mut contenders);
     let names: Vec<_> = contenders.iter().map(|(name, _)| *name).collect();
     report(&format!("open and iterate, {} MiB of {RECORD_BYTES}-byte records: records/s", plan.mib), &names, &rates);
+}
+
+/// Iterates over all records, which must be those that were appended.
+fn check_all(mut records: Iter, count: u64) {
+    let mut number = 0;
+    while let Some(found) = records.next_record() {
+        check(found.expect("a record").payload(), &mut number);
+    }
+    assert_eq!(number, count);
 }
 
 fn check(payload: &[u8], number: &mut u64) {
@@ -258,7 +275,7 @@ fn read(plan: &Plan, dir: &Path, lsns: &[Lsn]) {
     let from_reader = |_: &mut [u8], number: u64| {
         check(reader.read(lsns[number as usize]).expect("a record").payload(), &mut { number });
     };
-    let mut contenders: Vec<(&str, Box<dyn FnMut() -> f64 + '_>)> = vec![
+    let mut contenders: Vec<Contender<'_>> = vec![
         ("pread of the 280 bytes", Box::new(|| at_random(count, &pread))),
         ("esker: Log::read", Box::new(|| at_random(count, &from_log))),
         ("esker: LogReader::read", Box::new(|| at_random(count, &from_reader))),
@@ -276,7 +293,7 @@ fn open_sizes(plan: &Plan) {
     // What was just written reaches the disk before anything is measured.
     Command::new("sync").status().expect("sync");
     let mut names = Vec::new();
-    let mut contenders: Vec<(&str, Box<dyn FnMut() -> f64 + '_>)> = Vec::new();
+    let mut contenders: Vec<Contender<'_>> = Vec::new();
     for (mib, dir) in &logs {
         let dir = dir.path();
         names.push(format!("closed in good order, {mib} MiB"));

@@ -1,80 +1,117 @@
-//! Claim, fill, complete: the path of an append, over a storage that forgets.
+//! The engine over a file that takes everything: claim, fill, complete; the exchange of a buffer; waiting for a sync.
+//!
+//! Buffers are as many and as large as a log's are by default, so that appends go through more memory than the first-level
+//! caches hold, as they do in a log.
 
 use std::{
-    io::{self, IoSlice},
-    sync::Arc,
+    hint::black_box,
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use esker_format::{Epoch, FileOffset, LogId, Lsn, MessageKind, SegmentBytes};
-use esker_iobufs::{ActiveSegment, IoBufs, Options, SegmentSource, SourceError};
-use esker_storage::StorageFile;
+use esker_benches::engine_on_nothing;
+use esker_format::{Lsn, MessageKind};
+use esker_iobufs::IoBufs;
 
-/// A file that takes everything and keeps nothing.
-#[derive(Debug)]
-struct NullFile;
-
-impl StorageFile for NullFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(0)
-    }
-    fn set_len(&self, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn read_at(&self, _dst: &mut [u8], _offset: u64) -> io::Result<usize> {
-        Ok(0)
-    }
-    fn write_all_at(&self, _src: &[u8], _offset: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn write_all_vectored_at(&self, _srcs: &[IoSlice<'_>], _offset: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn preallocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-    fn sync_all(&self) -> io::Result<()> {
-        Ok(())
-    }
+/// An engine whose buffers have all been in use.
+fn warm_engine() -> IoBufs {
+    let engine = engine_on_nothing();
+    while append(&engine, &[7; 4096]).get() < 16 << 20 {}
+    engine
 }
 
-struct Endless;
-
-impl SegmentSource for Endless {
-    fn activate(&self, base: Lsn) -> Result<ActiveSegment, SourceError> {
-        Ok(ActiveSegment { offset: FileOffset::new(base.get()), floor: Lsn::ZERO })
-    }
-    fn stable_to(&self, _stable: Lsn) {}
+fn append(engine: &IoBufs, payload: &[u8]) -> Lsn {
+    let mut reservation = engine.reserve(MessageKind::Inline, payload.len() as u32).expect("there is room");
+    reservation.payload_mut().copy_from_slice(black_box(payload));
+    reservation.complete()
 }
 
-fn append(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("iobufs/append");
-    for len in [64u32, 256, 4096] {
-        let options = Options {
-            buffer_bytes: 1 << 20,
-            buffers: 8,
-            segment_bytes: SegmentBytes::new(16 << 20).expect("a power of two"),
-            log_id: LogId::from_bytes([7; 16]),
-            epoch: Epoch::new(1),
-            tip: Lsn::ZERO,
-            tip_segment: FileOffset::ZERO,
+/// Lets each of some threads do `operation` as often as asked for, and returns how long all of them together took. Starting
+/// the threads does not count.
+fn together(threads: usize, iterations: u64, operation: impl Fn() + Sync) -> Duration {
+    let gate = Barrier::new(threads);
+    let spans: Vec<(Instant, Instant)> = thread::scope(|scope| {
+        let run = || {
+            gate.wait();
+            let started = Instant::now();
+            for _ in 0..iterations {
+                operation();
+            }
+            (started, Instant::now())
         };
-        let engine = IoBufs::start(Arc::new(NullFile), Arc::new(Endless), options).expect("valid options");
-        let payload = vec![7; len as usize];
-        group.throughput(Throughput::Elements(1));
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread that appends")).collect()
+    });
+    let started = spans.iter().map(|span| span.0).min().expect("at least one thread");
+    spans.iter().map(|span| span.1).max().expect("at least one thread") - started
+}
+
+/// The time is that of one append of each thread, the throughput that of all.
+fn appends(criterion: &mut Criterion) {
+    for threads in [1, 2] {
+        let mut group = criterion.benchmark_group(format!("iobufs/append/threads={threads}"));
+        for len in [64, 256, 4096] {
+            let engine = warm_engine();
+            let payload = vec![7; len];
+            group.throughput(Throughput::Elements(threads as u64));
+            group.bench_function(BenchmarkId::from_parameter(len), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    together(threads, iterations, || _ = black_box(append(&engine, &payload)))
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+fn append_all(criterion: &mut Criterion) {
+    const BATCH: usize = 64;
+    let mut group = criterion.benchmark_group(format!("iobufs/append_all/{BATCH}"));
+    for len in [64, 256] {
+        let engine = warm_engine();
+        let payload = vec![7; len];
+        let batch = [&payload[..]; BATCH];
+        let mut lsns = Vec::with_capacity(BATCH);
+        group.throughput(Throughput::Elements(BATCH as u64));
         group.bench_function(BenchmarkId::from_parameter(len), |bencher| {
             bencher.iter(|| {
-                let mut reservation = engine.reserve(MessageKind::Inline, len).expect("there is room");
-                reservation.payload_mut().copy_from_slice(&payload);
-                reservation.complete()
+                lsns.clear();
+                engine.append_all(MessageKind::Inline, black_box(&batch), &mut lsns).expect("there is room");
+                black_box(lsns.last().copied())
             });
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, append);
+/// What comes on top of an append if its buffer is exchanged and written, and if it is waited for: with a disk that takes no
+/// time, this is what the engine itself adds.
+fn commit(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("iobufs/commit");
+    let payload = [7; 64];
+    let engine = warm_engine();
+    group.bench_function("append+write_out", |bencher| {
+        bencher.iter(|| {
+            append(&engine, &payload);
+            engine.write_out().expect("a file that takes everything")
+        });
+    });
+    for threads in [1, 2] {
+        let engine = warm_engine();
+        group.throughput(Throughput::Elements(threads as u64));
+        group.bench_function(format!("append+make_stable/threads={threads}"), |bencher| {
+            bencher.iter_custom(|iterations| {
+                together(threads, iterations, || {
+                    let lsn = append(&engine, &payload);
+                    assert!(engine.make_stable(lsn).expect("a file that takes everything") > lsn);
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, appends, append_all, commit);
 criterion_main!(benches);

@@ -223,7 +223,8 @@ fn engine_durable() {
 
 /// A log in memory with an identity of its own, so that its bytes are the same in each run.
 fn log() -> Log {
-    Log::open(Arc::new(MemStorage::default()), Options::new().log_id(LogId::from_bytes([7; 16]))).expect("a new log")
+    Log::open(Arc::new(MemStorage::default()), Options::new().background(false).log_id(LogId::from_bytes([7; 16])))
+        .expect("a new log")
 }
 
 fn log_append(len: usize) {

@@ -66,6 +66,7 @@ pub fn engine_on_nothing() -> IoBufs {
         epoch: Epoch::new(1),
         tip: Lsn::ZERO,
         tip_segment: FileOffset::ZERO,
+        unsynced_bytes_max: u64::MAX,
     };
     IoBufs::start(Arc::new(NullFile), Arc::new(Endless), options).expect("valid options")
 }

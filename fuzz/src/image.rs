@@ -51,7 +51,7 @@ pub(crate) struct Fixture {
 pub(crate) static FIXTURES: LazyLock<[Fixture; 2]> = LazyLock::new(|| [fixture(true), fixture(false)]);
 
 pub(crate) fn options() -> Options {
-    Options::new().segment_bytes(SEGMENT_BYTES as u32).buffer_bytes(1024).buffers(2).log_id(LOG_ID)
+    Options::new().segment_bytes(SEGMENT_BYTES as u32).buffer_bytes(1024).buffers(2).background(false).log_id(LOG_ID)
 }
 
 fn fixture(is_closed: bool) -> Fixture {

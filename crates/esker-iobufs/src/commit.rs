@@ -80,6 +80,39 @@ impl IoBufs {
         }
     }
 
+    /// Makes everything stable that was written when this was called, without writing out the open buffer: what is due
+    /// now and then so that a crash does not leave much to recover. Returns up to where the log is stable.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Poisoned`] after a failed write or sync.
+    pub fn sync_written(&self) -> Result<Lsn, EngineError> {
+        let mut progress = sync::lock(&self.progress);
+        let end = progress.written;
+        loop {
+            if progress.stable >= end {
+                return Ok(progress.stable);
+            }
+            if let Some(poison) = &progress.poison {
+                return Err(poison.clone().into());
+            }
+            if !progress.rounds.is_led() {
+                break;
+            }
+            let stable = progress.stable;
+            let cohort = progress.rounds.join(stable);
+            progress = sync::wait(&self.committed[cohort.index()], &self.progress, progress);
+            progress.rounds.leave(cohort);
+        }
+        // Nobody is waited for: those who want more than was written lead a round of their own.
+        progress.rounds.begin();
+        let written = progress.written;
+        progress.rounds.close(written);
+        drop(progress);
+        let _round = Round(self);
+        self.sync_to(written)
+    }
+
     fn check_reserved(&self, lsn: Lsn) -> Result<(), EngineError> {
         let end = self.reserved();
         if lsn >= end { Err(EngineError::NeverReserved { lsn, end }) } else { Ok(()) }
@@ -135,7 +168,7 @@ impl IoBufs {
         self.counters.syncs.add(1);
         progress.rounds.synced(took);
         if written > progress.stable {
-            progress.stable = written;
+            progress.mark_stable(written);
             self.source.stable_to(written);
             // ORDERING: Release pairs with the Acquire in `IoBufs::stable` [P3].
             self.stable.store(written.get(), Ordering::Release);

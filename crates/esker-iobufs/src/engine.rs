@@ -385,7 +385,12 @@ impl IoBufs {
                 self.counters.pad_bytes.add(u64::from(finished.pad_bytes));
                 let mut progress = sync::lock(&self.progress);
                 progress.mark_written(index, finished.end);
+                let sync_due = progress.ask_for_sync(self.options.unsynced_bytes_max);
                 self.notify(&progress);
+                drop(progress);
+                if sync_due {
+                    self.source.sync_due();
+                }
                 Ok(())
             }
             Err(error) if is_out_of_space(&error) => {

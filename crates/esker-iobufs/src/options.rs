@@ -36,6 +36,9 @@ pub struct Options {
     /// Where the segment that `tip` lies in begins in the file. Not used when `tip` is the first byte of a segment,
     /// because the source is asked for that one.
     pub tip_segment: FileOffset,
+    /// How many bytes may be written and not synced before [`SegmentSource::sync_due`](crate::SegmentSource::sync_due) is
+    /// called. `u64::MAX` for never.
+    pub unsynced_bytes_max: u64,
 }
 
 impl Options {

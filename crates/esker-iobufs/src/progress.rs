@@ -20,6 +20,8 @@ pub(crate) struct Progress {
     pub(crate) written: Lsn,
     /// Everything below is stable. Never beyond `written` (I4).
     pub(crate) stable: Lsn,
+    /// Whether somebody was told that a sync is due since the watermark last moved.
+    sync_asked: bool,
     /// Who leads and who waits for a commit round.
     pub(crate) rounds: Rounds,
     /// How many threads sleep on the engine's condition variable.
@@ -59,6 +61,7 @@ impl Progress {
             lives: vec![idle; buffers as usize].into_boxed_slice(),
             written: tip,
             stable: tip,
+            sync_asked: false,
             rounds: Rounds::new(),
             sleepers: 0,
             poison: None,
@@ -98,6 +101,20 @@ impl Progress {
             self.written = end;
             self.first_unwritten += 1;
         }
+    }
+
+    /// Whether to tell somebody that a sync is due: once, until the watermark moves again.
+    pub(crate) fn ask_for_sync(&mut self, unsynced_bytes_max: u64) -> bool {
+        let due = !self.sync_asked && self.written - self.stable >= unsynced_bytes_max;
+        self.sync_asked |= due;
+        due
+    }
+
+    /// Moves the watermark.
+    pub(crate) fn mark_stable(&mut self, stable: Lsn) {
+        assert!(stable <= self.written, "I4: {stable} is not written, only {}", self.written);
+        self.stable = stable;
+        self.sync_asked = false;
     }
 
     /// The place of a buffer whose write found the storage full, now the caller's to write again.

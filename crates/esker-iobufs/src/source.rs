@@ -28,4 +28,9 @@ pub trait SegmentSource: Send + Sync {
     /// Everything below `stable` is stable now. Called in ascending order under the engine's commit lock: do little, and
     /// do not call the engine.
     fn stable_to(&self, stable: Lsn);
+
+    /// As much was written since the last sync as [`Options::unsynced_bytes_max`](crate::Options) says. Called once for
+    /// each time it comes to that, by whoever wrote a buffer, without any lock but perhaps the one under which buffers are
+    /// exchanged: hand it to somebody who calls [`IoBufs::sync_written`](crate::IoBufs::sync_written), and return.
+    fn sync_due(&self) {}
 }

@@ -38,10 +38,10 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod ahead;
 mod blob;
 mod control;
 mod error;
-mod flusher;
 mod iter;
 mod log;
 mod names;
@@ -53,6 +53,7 @@ mod record;
 mod recovery;
 mod segments;
 mod stats;
+mod upkeep;
 mod walk;
 
 pub use error::{Corruption, CorruptionKind, Error, ErrorKind};
@@ -62,7 +63,7 @@ pub use esker_iobufs::{Poison, Reservation};
 pub use esker_storage as storage;
 pub use iter::Iter;
 pub use log::{Log, Truncation};
-pub use options::{BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Options, SEGMENT_BYTES_DEFAULT};
+pub use options::{BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Options, SEGMENT_BYTES_DEFAULT, UNSYNCED_BYTES_MAX_DEFAULT};
 pub use reader::{LogReader, LogStat, MessageInfo, Messages, VerifyReport};
 pub use record::{Record, RecordRef};
 pub use recovery::{RecoveryNote, RecoveryReport, TornTail};

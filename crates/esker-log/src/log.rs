@@ -15,13 +15,13 @@ use crate::{
     Error, Iter, Options, Record, RecoveryReport, Stats, adopt,
     blob::{self, Blobs},
     control::{self, Control},
-    flusher::Flusher,
     names::{LOCK, LOG},
     origin::{Locate, Origin},
     read::{BeyondDamage, read_written, unless_truncated, walk_pointers},
     record::whole_message,
     recovery::{self, Recovered},
     segments::Segments,
+    upkeep::{Upkeep, UpkeepThread},
     walk::{Placement, Rules},
 };
 
@@ -33,7 +33,8 @@ use crate::{
 pub struct Log {
     shared: Arc<Shared>,
     report: RecoveryReport,
-    flusher: Option<Flusher>,
+    upkeep: Upkeep,
+    thread: Option<UpkeepThread>,
     closed: bool,
 }
 
@@ -150,10 +151,10 @@ impl Log {
         let claims = table.segments.iter().map(|(&base, &(segment, _))| (segment, base));
         let recovered = RecoveredLog { segment_bytes, slot_count: slots, floor, tip, holes: &[] };
         let accountant = Accountant::recover(recovered, claims)
-            .expect("recovery has checked that every segment from the floor to the tip is there, once")
-            .with_slots_max(options.segments_max.unwrap_or(u32::MAX));
+            .expect("recovery has checked that every segment from the floor to the tip is there, once");
         let tip_segment = table.locate(tip.segment_base(segment_bytes)).unwrap_or_default();
-        let segments = Arc::new(Segments::new(file.clone(), accountant, floor, leftovers));
+        let slots_max = options.segments_max.unwrap_or(u32::MAX);
+        let segments = Arc::new(Segments::new(file.clone(), accountant, floor, leftovers, slots_max));
         let engine = Arc::new(
             IoBufs::start(
                 file.clone(),
@@ -166,6 +167,7 @@ impl Log {
                     epoch,
                     tip,
                     tip_segment,
+                    unsynced_bytes_max: options.unsynced_bytes_max.unwrap_or(u64::MAX),
                 },
             )
             .map_err(|error| Error::InvalidOptions { faults: error.faults })?,
@@ -181,9 +183,10 @@ impl Log {
             old_blobs,
             _lock: lock,
         });
-        let flusher =
-            options.flush_interval.map(|interval| Flusher::start(shared.engine.clone(), interval)).transpose()?;
-        Ok(Self { shared, report, flusher, closed: false })
+        let upkeep = Upkeep::new(shared.engine.clone(), shared.segments.clone());
+        let thread =
+            options.background.then(|| UpkeepThread::start(upkeep.clone(), options.flush_interval)).transpose()?;
+        Ok(Self { shared, report, upkeep, thread, closed: false })
     }
 
     /// What was found when the log was opened.
@@ -316,6 +319,18 @@ impl Log {
     /// [`Error::NoSpace`], [`Error::Poisoned`].
     pub fn flush(&self) -> Result<Lsn, Error> {
         Ok(self.shared.engine.flush()?)
+    }
+
+    /// Does what the log's own thread does otherwise: syncs what was written, if more than
+    /// [`unsynced_bytes_max`](Options::unsynced_bytes_max) is not synced, and writes the next segment's place ahead of need
+    /// where that makes syncs cheaper. For programs that switched the [thread](Options::background) off; whether and when
+    /// they call this changes nothing but how long syncs and the next opening take.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`].
+    pub fn run_upkeep(&self) -> Result<(), Error> {
+        self.upkeep.run()
     }
 
     /// Everything below this LSN is durable.
@@ -525,7 +540,7 @@ impl Log {
         if mem::replace(&mut self.closed, true) {
             return Ok(self.stable_lsn());
         }
-        drop(self.flusher.take());
+        drop(self.thread.take());
         let engine = &self.shared.engine;
         let flushed = engine.flush()?;
         let appended = flushed > self.report.end;

@@ -13,6 +13,9 @@ pub const BUFFER_BYTES_DEFAULT: u32 = 1 << 20;
 /// The number of I/O buffers unless another is asked for.
 pub const BUFFERS_DEFAULT: u32 = 8;
 
+/// How much may be written and not synced unless another is asked for: 8 MiB.
+pub const UNSYNCED_BYTES_MAX_DEFAULT: u64 = 8 << 20;
+
 /// How a log is opened for writing. Validated by [`Log::open`](crate::Log::open), which reports all faults at once.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -20,7 +23,9 @@ pub struct Options {
     pub(crate) buffer_bytes: u32,
     pub(crate) buffers: u32,
     pub(crate) create: bool,
+    pub(crate) background: bool,
     pub(crate) flush_interval: Option<Duration>,
+    pub(crate) unsynced_bytes_max: Option<u64>,
     pub(crate) segments_max: Option<u32>,
     pub(crate) log_id: Option<LogId>,
 }
@@ -32,7 +37,9 @@ impl Default for Options {
             buffer_bytes: BUFFER_BYTES_DEFAULT,
             buffers: BUFFERS_DEFAULT,
             create: true,
+            background: true,
             flush_interval: None,
+            unsynced_bytes_max: Some(UNSYNCED_BYTES_MAX_DEFAULT),
             segments_max: None,
             log_id: None,
         }
@@ -40,8 +47,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults: create the log if there is none, 16 MiB segments, 8 buffers of 1 MiB, no flushing in the background,
-    /// no limit on the file.
+    /// The defaults: create the log if there is none, 16 MiB segments, 8 buffers of 1 MiB, a thread in the background that
+    /// syncs when 8 MiB are not synced, no limit on the file.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -75,8 +82,27 @@ impl Options {
         self
     }
 
+    /// Whether the log has a thread of its own, which is on unless switched off. It does what can be late without harm: it
+    /// syncs what was written when [much](Self::unsynced_bytes_max) is not synced, writes the next segment's place ahead of
+    /// need if syncs are frequent, so that they cost less, and [flushes](Self::flush_interval). Without it,
+    /// [`Log::run_upkeep`](crate::Log::run_upkeep) does the first two.
+    #[must_use]
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// When this much was written and not synced, it is synced in the background: so the disk has work early, and what the
+    /// next opening has to read and write again after a crash is about this much, and what was appended while a sync
+    /// took place. Appends do not wait for it. `None` leaves syncing to those who ask for it.
+    #[must_use]
+    pub fn unsynced_bytes_max(mut self, bytes: Option<u64>) -> Self {
+        self.unsynced_bytes_max = bytes;
+        self
+    }
+
     /// Makes everything durable in the background, this often, if anything is to be made so. Errors surface at the next
-    /// append.
+    /// append. Not without the log's own [thread](Self::background).
     #[must_use]
     pub fn flush_interval(mut self, interval: Option<Duration>) -> Self {
         self.flush_interval = interval;
@@ -129,6 +155,12 @@ impl Options {
         }
         if self.flush_interval.is_some_and(|interval| interval.is_zero()) {
             faults.push("flush_interval is zero".to_owned());
+        }
+        if self.flush_interval.is_some() && !self.background {
+            faults.push("flush_interval needs the background thread, which is switched off".to_owned());
+        }
+        if self.unsynced_bytes_max == Some(0) {
+            faults.push("unsynced_bytes_max is zero: use make_stable or flush to sync each append".to_owned());
         }
         match segment_bytes {
             Ok(segment_bytes) if faults.is_empty() => Ok(segment_bytes),

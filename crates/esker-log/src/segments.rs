@@ -14,6 +14,8 @@ use esker_iobufs::{ActiveSegment, SegmentSource, SourceError};
 use esker_segments::{Accountant, AllocateError, Allocation, ReuseTicket, Stats};
 use esker_storage::{StorageFile, is_out_of_space};
 
+use crate::{ahead::Ahead, upkeep::DueList};
+
 /// A segment's header and that of its first message, which tells what the segment was when the other is damaged.
 const WIPED_BYTES: usize = SEGMENT_HEADER_BYTES + MESSAGE_HEADER_BYTES;
 
@@ -28,6 +30,9 @@ pub(crate) struct Segments {
     file: Arc<dyn StorageFile>,
     /// Every reader asks for a place and the floor; that changes once in a segment. So readers do not share a lock.
     state: ShardedLock<State>,
+    ahead: Ahead,
+    due: DueList,
+    slots_max: u32,
 }
 
 #[derive(Debug)]
@@ -46,8 +51,34 @@ impl Segments {
         accountant: Accountant,
         floor: Lsn,
         leftovers: Vec<SegmentId>,
+        slots_max: u32,
     ) -> Self {
-        Self { file, state: ShardedLock::new(State { accountant, floor, leftovers }) }
+        let taken = u64::from(accountant.slot_count()) * u64::from(accountant.segment_bytes().get());
+        Self {
+            ahead: Ahead::new(file.clone(), taken),
+            file,
+            state: ShardedLock::new(State { accountant: accountant.with_slots_max(slots_max), floor, leftovers }),
+            due: DueList::default(),
+            slots_max,
+        }
+    }
+
+    /// What is due besides what the log's users ask for.
+    pub(crate) fn due(&self) -> &DueList {
+        &self.due
+    }
+
+    /// Whether it would pay to write the place of the next segment ahead of need, judged by what the engine has done
+    /// since this was asked last.
+    pub(crate) fn wants_ahead(&self, bytes_written: u64, syncs: u64) -> bool {
+        self.ahead.pays(bytes_written, syncs)
+    }
+
+    /// Writes a piece of the place where the next segment will be, unless there is one to be used again. Returns whether
+    /// there is more to do.
+    pub(crate) fn write_ahead(&self) -> bool {
+        let stats = self.stats();
+        stats.free + stats.freed == 0 && stats.slots < self.slots_max && self.ahead.write_piece(self.segment_bytes())
     }
 
     fn look(&self) -> ShardedLockReadGuard<'_, State> {
@@ -165,17 +196,23 @@ impl SegmentSource for Segments {
         self.wipe_leftovers()?;
         let allocation = self.allocate(base)?;
         // Without the lock, so that readers find their way while the file grows. The engine asks for one segment at a time.
+        let (offset, bytes) = (allocation.offset.get(), self.segment_bytes());
         if !allocation.reused
-            && let Err(error) = self.file.preallocate(allocation.offset.get(), self.segment_bytes())
+            && let Err(error) = self.ahead.take_slot(offset + bytes, || self.file.preallocate(offset, bytes))
         {
             self.lock().accountant.unallocate(allocation).expect("the allocation is the latest");
             return Err(source_error(error));
         }
+        self.due.add_segment();
         Ok(ActiveSegment { offset: allocation.offset, floor: self.floor() })
     }
 
     fn stable_to(&self, stable: Lsn) {
         self.lock().accountant.deactivate_below(stable).expect("no more became stable than was allocated");
+    }
+
+    fn sync_due(&self) {
+        self.due.add_sync();
     }
 }
 

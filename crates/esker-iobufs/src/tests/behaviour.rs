@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::AtomicBool, thread, time::Duratio
 use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind, SEGMENT_HEADER_BYTES};
 use proptest::prelude::*;
 
-use super::support::Bench;
+use super::support::{Bench, UNSYNCED_BYTES_MAX};
 use crate::{EngineError, Found, sync};
 
 const HEADER: u64 = MESSAGE_HEADER_BYTES as u64;
@@ -298,6 +298,28 @@ fn the_engine_goes_on_in_the_middle_of_a_segment() {
         let end = bench.engine.flush().unwrap();
         assert_eq!(bench.messages(&bench.file.synced(), end).last().unwrap().0, first);
     }
+}
+
+#[test]
+fn a_sync_is_asked_for_once_when_much_is_unsynced_and_leaves_the_open_buffer_alone() {
+    let bench = Bench::new(256, 4, 1 << 16, 0);
+    let append_all = |bytes: u64| {
+        for _ in 0..bytes / 124 {
+            bench.append(&[7; 100]);
+        }
+    };
+    append_all(UNSYNCED_BYTES_MAX - 500);
+    assert_eq!(bench.source.syncs_due(), 0);
+    append_all(3 * UNSYNCED_BYTES_MAX);
+    assert_eq!((bench.source.syncs_due(), bench.engine.stats().syncs), (1, 0));
+    let (written, reserved) = (bench.engine.written(), bench.engine.reserved());
+    assert!(written < reserved, "the open buffer holds something");
+    assert_eq!(bench.engine.sync_written().unwrap(), written);
+    assert_eq!((bench.engine.written(), bench.engine.stable()), (written, written));
+    // Nothing was written since, so that nothing is to be synced.
+    assert_eq!((bench.engine.sync_written().unwrap(), bench.engine.stats().syncs), (written, 1));
+    append_all(UNSYNCED_BYTES_MAX + 500);
+    assert_eq!(bench.source.syncs_due(), 2);
 }
 
 #[test]

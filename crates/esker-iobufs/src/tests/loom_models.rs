@@ -179,6 +179,26 @@ fn loom_the_end_of_a_round_hands_over_to_the_next() {
     });
 }
 
+/// A sync of what is written takes turns with the rounds of those who wait, and loses none of them.
+#[test]
+fn loom_a_sync_of_what_is_written_takes_its_turn() {
+    model(|| {
+        let bench = bench();
+        let first = bench.append(&[1; 8]);
+        bench.engine.write_out().unwrap();
+        let waiter = {
+            let bench = bench.clone();
+            thread::spawn(move || {
+                let lsn = bench.append(&[2; 8]);
+                assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
+            })
+        };
+        assert!(bench.engine.sync_written().unwrap() > first);
+        assert!(!payloads(&bench, &bench.file.synced(), bench.engine.stable()).is_empty());
+        waiter.join().unwrap();
+    });
+}
+
 /// The watermarks never pass a buffer that is not written, in whatever order buffers are.
 #[test]
 fn loom_the_watermark_never_passes_a_gap() {

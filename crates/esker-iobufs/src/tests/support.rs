@@ -12,6 +12,9 @@ use esker_storage::StorageFile;
 
 use crate::{ActiveSegment, IoBufs, Options, SegmentSource, SourceError};
 
+/// After how many bytes the benches' sources are asked to have them synced.
+pub(super) const UNSYNCED_BYTES_MAX: u64 = 2000;
+
 pub(super) const LOG_ID: [u8; 16] = *b"an engine's test";
 
 /// Locks a std mutex by attempts, which ThreadSanitizer sees; a wait inside the standard library it does not.
@@ -171,6 +174,7 @@ struct CounterState {
     next: Lsn,
     full: bool,
     stable: Lsn,
+    syncs_due: u32,
 }
 
 impl Counter {
@@ -181,6 +185,10 @@ impl Counter {
 
     pub(super) fn stable(&self) -> Lsn {
         lock(&self.state).stable
+    }
+
+    pub(super) fn syncs_due(&self) -> u32 {
+        lock(&self.state).syncs_due
     }
 }
 
@@ -199,6 +207,10 @@ impl SegmentSource for Counter {
         let mut state = lock(&self.state);
         assert!(stable > state.stable, "stable went from {} to {stable}", state.stable);
         state.stable = stable;
+    }
+
+    fn sync_due(&self) {
+        lock(&self.state).syncs_due += 1;
     }
 }
 
@@ -219,7 +231,7 @@ impl Bench {
         let next = if tip.offset_in_segment(segment_bytes) == 0 { tip } else { tip.next_segment(segment_bytes) };
         let source = Arc::new(Counter {
             segment_bytes,
-            state: Mutex::new(CounterState { next, full: false, stable: Lsn::ZERO }),
+            state: Mutex::new(CounterState { next, full: false, stable: Lsn::ZERO, syncs_due: 0 }),
         });
         let options = Options {
             buffer_bytes,
@@ -229,6 +241,7 @@ impl Bench {
             epoch: Epoch::new(1),
             tip,
             tip_segment: FileOffset::new(tip.segment_base(segment_bytes).get()),
+            unsynced_bytes_max: UNSYNCED_BYTES_MAX,
         };
         let engine = IoBufs::start(file.clone(), source.clone(), options).unwrap();
         Self { engine, file, source, tip, segment_bytes }

@@ -145,6 +145,7 @@ struct Shape {
     durable_one_in: u64,
     truncate_one_in: u64,
     blob_one_in: u64,
+    unsynced_bytes_max: u64,
     /// Records of one size make leftovers of a cut tail fit exactly behind what follows.
     one_size: bool,
 }
@@ -162,6 +163,7 @@ impl Shape {
             durable_one_in: 1 + rng.below(12),
             truncate_one_in: 4 + rng.below(60),
             blob_one_in: 10 + rng.below(60),
+            unsynced_bytes_max: 1 + rng.below(20_000),
             one_size: rng.below(3) == 0,
         }
     }
@@ -171,6 +173,9 @@ impl Shape {
             .segment_bytes(self.segment_bytes)
             .buffer_bytes(self.buffer_bytes)
             .buffers(self.buffers)
+            .unsynced_bytes_max(Some(self.unsynced_bytes_max))
+            // Everything happens on one thread; the upkeep is a step like others.
+            .background(false)
             .log_id(LogId::from_bytes(*b"simulated crash!"))
     }
 }
@@ -235,10 +240,13 @@ fn step(
         // The blob comes first, so the record may be there although the call failed; but then it was never completed.
         return Ok(log.append(&payload).map(|lsn| note(model, tally, lsn, payload)));
     }
-    match rng.below(12) {
+    match rng.below(15) {
         0 => Ok(log.flush().map(|stable| model.stable = model.stable.max(stable))),
         1 => several_at_once(log, shape, rng, model, tally),
         2 => read_back(log, rng, model),
+        3 => batch(log, shape, rng, model, tally),
+        // Writes the next segment's place ahead of need, and syncs, if either is due.
+        4 | 5 => Ok(log.run_upkeep().map(|()| model.stable = model.stable.max(log.stable_lsn()))),
         _ => {
             let len = if shape.one_size { shape.payload_max } else { rng.below(shape.payload_max + 1) };
             let payload = rng.payload(len);
@@ -253,6 +261,26 @@ fn step(
             Ok(Ok(()))
         }
     }
+}
+
+/// Several records by one call. Those whose LSNs it gave before it failed are in the log.
+fn batch(
+    log: &Log,
+    shape: &Shape,
+    rng: &mut Rng,
+    model: &mut Model,
+    tally: &mut Tally,
+) -> Result<Result<(), Error>, Violation> {
+    let payloads: Vec<_> = (0..rng.below(12))
+        .map(|_| {
+            let len = rng.below(shape.payload_max + 1);
+            rng.payload(len)
+        })
+        .collect();
+    let mut lsns = Vec::new();
+    let outcome = log.append_batch(&payloads.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut lsns);
+    lsns.into_iter().zip(payloads).for_each(|(lsn, payload)| note(model, tally, lsn, payload));
+    Ok(outcome)
 }
 
 fn note(model: &mut Model, tally: &mut Tally, lsn: Lsn, payload: Vec<u8>) {

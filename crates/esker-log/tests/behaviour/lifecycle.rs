@@ -383,7 +383,7 @@ fn options_id() -> esker_log::LogId {
 fn the_background_makes_records_durable_and_ends_with_the_log() {
     let storage = MemStorage::default();
     let interval = std::time::Duration::from_millis(1);
-    let log = Log::open(Arc::new(storage.clone()), options().flush_interval(Some(interval))).unwrap();
+    let log = Log::open(Arc::new(storage.clone()), options().background(true).flush_interval(Some(interval))).unwrap();
     let lsn = log.append(b"nobody waits").unwrap();
     let begun = std::time::Instant::now();
     while log.stable_lsn() <= lsn {
@@ -447,4 +447,68 @@ fn opening_writes_again_only_what_no_message_vouches_for() {
     assert_eq!(log.stable_lsn(), log.end_lsn());
     assert_eq!(writes.load(Ordering::Relaxed), 1);
     assert_same("all", &all(&log), &records);
+}
+
+#[test]
+fn what_is_written_is_synced_in_the_background_before_it_is_much() {
+    let storage = MemStorage::default();
+    let options = options().background(true).unsynced_bytes_max(Some(10_000));
+    let log = Log::open(Arc::new(storage.clone()), options).unwrap();
+    let begin = log.stable_lsn();
+    for n in 0..200 {
+        log.append(&payload(n, 100)).unwrap();
+    }
+    let begun = std::time::Instant::now();
+    while log.stable_lsn() - begin < 10_000 {
+        assert!(begun.elapsed().as_secs() < 60, "nothing was synced");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn without_a_thread_the_same_is_done_when_asked() {
+    let storage = MemStorage::default();
+    let log = Log::open(Arc::new(storage.clone()), options().unsynced_bytes_max(Some(10_000))).unwrap();
+    for n in 0..200 {
+        log.append(&payload(n, 100)).unwrap();
+    }
+    assert_eq!(log.stable_lsn(), Lsn::ZERO);
+    log.run_upkeep().unwrap();
+    assert!(log.stable_lsn() - Lsn::ZERO >= 10_000, "{}", log.stable_lsn());
+}
+
+#[test]
+fn segments_are_written_ahead_where_syncs_are_frequent_and_nothing_is_free() {
+    let storage = MemStorage::default();
+    let log = open(&storage);
+    let file_bytes = || storage.open("log", Access::Read).unwrap().len().unwrap();
+    let mut records = Records::new();
+    let fill = |log: &Log, records: &mut Records, segments: u64| {
+        let end = log.end_lsn() + segments * u64::from(SEGMENT_BYTES);
+        while log.end_lsn() < end {
+            append(log, records, payload(7, 300));
+            log.flush().unwrap();
+        }
+    };
+    fill(&log, &mut records, 3);
+    let slots = u64::from(log.stats().segments.slots);
+    assert_eq!(file_bytes(), slots * u64::from(SEGMENT_BYTES));
+    log.run_upkeep().unwrap();
+    assert_eq!(file_bytes(), (slots + 1) * u64::from(SEGMENT_BYTES));
+    // The segment that was written ahead is the next one, and a log that ends before it is used uses it all the same.
+    fill(&log, &mut records, 1);
+    assert_eq!(file_bytes(), (slots + 1) * u64::from(SEGMENT_BYTES));
+    log.run_upkeep().unwrap();
+    drop(log);
+    let log = open(&storage);
+    assert_same("all", &all(&log), &records);
+    let before = file_bytes();
+    assert_eq!(before, (slots + 2) * u64::from(SEGMENT_BYTES));
+    fill(&log, &mut records, 1);
+    assert_eq!(file_bytes(), before);
+    // Freed segments are used first.
+    log.truncate_before(log.end_lsn()).unwrap();
+    fill(&log, &mut records, 1);
+    log.run_upkeep().unwrap();
+    assert_eq!(file_bytes(), before);
 }

@@ -37,12 +37,12 @@ pub(crate) fn all(found: Found<'_>, machine: &Machine, out: &Path) -> Fallible<V
     let throughput = ("appends per second, log scale", Metric::PerSecond);
     let latencies = [("p50, µs, log scale", Metric::P50Micros), ("p99, µs, log scale", Metric::P99Micros)];
     let cpu = ("µs of processor time, log scale", Metric::CpuSecondsPerMillion);
-    for (file, title, figures) in [
-        ("durable-throughput.svg", "Durable appends of 256 bytes: throughput", &[throughput][..]),
-        ("durable-latency.svg", "Durable appends of 256 bytes: latency", &latencies),
-        ("durable-cpu.svg", "Durable appends of 256 bytes: processor time for each", &[cpu]),
+    for (file, title, figures, who) in [
+        ("durable-throughput.svg", "Durable appends of 256 bytes: throughput", &[throughput][..], Who::All),
+        ("durable-latency.svg", "Durable appends of 256 bytes: latency", &latencies, Who::Ranked),
+        ("durable-cpu.svg", "Durable appends of 256 bytes: processor time for each", &[cpu], Who::Ranked),
     ] {
-        let chart = over_writers(found, title, figures, machine);
+        let chart = over_writers(found, title, figures, who, machine);
         if chart.ticks.len() > 1 {
             lines::draw(&chart, &out.join(file))?;
             charts.push(Chart { title: chart.title, file });
@@ -77,8 +77,16 @@ fn name(cell: &Cell) -> String {
     if cell.is_out_of_ranking() { format!("{name}, not to the device") } else { name.to_owned() }
 }
 
+/// Whose lines a chart has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    All,
+    /// Those whose promise reaches the device. The others wait for nothing, and would stretch a scale for what they do not do.
+    Ranked,
+}
+
 /// Lines over the number of writers.
-fn over_writers(found: Found<'_>, title: &str, figures: &[(&str, Metric)], machine: &Machine) -> Lines {
+fn over_writers(found: Found<'_>, title: &str, figures: &[(&str, Metric)], who: Who, machine: &Machine) -> Lines {
     const RECORD_BYTES: u32 = 256;
     let writers = |measure| match measure {
         Measure::Durable { writers, record_bytes: RECORD_BYTES } => Some(f64::from(writers)),
@@ -90,6 +98,7 @@ fn over_writers(found: Found<'_>, title: &str, figures: &[(&str, Metric)], machi
         found.0.iter().filter(|cell| writers(cell.measure).is_some()).map(|cell| cell.contender).collect();
     contenders.sort();
     contenders.dedup();
+    contenders.retain(|contender| who == Who::All || contender.reaches_device());
     let line = |contender: Contender, metric| {
         let cells = found.0.iter().filter(|cell| cell.contender == contender);
         let placed = cells.filter_map(|cell| Some((writers(cell.measure)?, cell)));

@@ -58,7 +58,8 @@ fn markdown(report: &Report<'_>) -> Fallible<String> {
         text,
         "{}; {}{} rounds, contenders interleaved, medians. Ratios are medians of the ratios within rounds: disks differ, and \
          shared ones change by the minute, so they say more than the figures do. `limit-` and `mutexed` are yardsticks of \
-         the benchmark itself. Every record was read back through the contender's own interface and compared.\n",
+         the benchmark itself. What is appended is read back \
+         through the contender's own interface and compared, but for the logs of which only opening or memory is measured.\n",
         machine.line(),
         if args.quick { "a quick look, " } else { "" },
         args.rounds,

@@ -223,7 +223,7 @@ fn costs(found: Found<'_>) -> Vec<Target> {
         let beyond = cell.median(Metric::GrowthMegabytes).zip(cell.median(Metric::BufferMegabytes));
         let drift = cell.median(Metric::LastGrowthMegabytes).zip(cell.median(Metric::FirstGrowthMegabytes));
         let conditions = vec![
-            at_most("MB beyond the buffers", beyond.map(|(growth, buffers)| growth - buffers), 2.1),
+            at_most("MB beyond the buffers", beyond.map(|(growth, buffers)| growth - buffers), 2.09),
             at_most("MB more in the last tenth than in the first", drift.map(|(last, first)| last - first), 0.5),
         ];
         targets.push(Target::new("M1", memory.title(), figure(found, memory), conditions));

@@ -13,14 +13,14 @@ use std::{
 
 use esker::{Access, FileStorage, LockError, Log, Options, Storage, StorageFile, StorageLock};
 
-use super::settle;
+use super::{Written, settle};
 use crate::{
     Fallible,
     contender::esker::warm,
     measure::{DEVICE_WRITERS, RECORD_BYTES},
     outcome::{Metric, Outcome},
     proc,
-    record::Template,
+    record::{Tally, Template},
 };
 
 /// The unit in which file systems write. A write of fewer bytes takes the whole blocks that it touches to the device.
@@ -36,7 +36,8 @@ pub(crate) fn run(dir: &Path, bytes: u64, time: Duration) -> Fallible<Outcome> {
     let blocks_before = block_bytes.load(Ordering::Relaxed);
     let system_before = proc::bytes_written()?;
     let begun = Instant::now();
-    let appends = thread::scope(|scope| -> Fallible<u64> {
+    let from = log.end_lsn();
+    let by_writer = thread::scope(|scope| -> Fallible<Vec<u64>> {
         let writers: Vec<_> = (0..DEVICE_WRITERS)
             .map(|writer| {
                 let log = &log;
@@ -51,8 +52,9 @@ pub(crate) fn run(dir: &Path, bytes: u64, time: Duration) -> Fallible<Outcome> {
                 })
             })
             .collect();
-        writers.into_iter().map(|writer| writer.join().map_err(|_| "a writer panicked")?).sum()
+        writers.into_iter().map(|writer| writer.join().map_err(|_| "a writer panicked")?).collect()
     })?;
+    let appends: u64 = by_writer.iter().sum();
     let after = log.stats().engine;
     let payload = (appends * u64::from(RECORD_BYTES)) as f64;
     let mut outcome = Outcome::default();
@@ -62,6 +64,12 @@ pub(crate) fn run(dir: &Path, bytes: u64, time: Duration) -> Fallible<Outcome> {
     outcome.set(Metric::PadRatio, (after.pad_bytes - before.pad_bytes) as f64 / payload);
     outcome.set(Metric::BlockRatio, (block_bytes.load(Ordering::Relaxed) - blocks_before) as f64 / payload);
     outcome.set(Metric::SystemRatio, (proc::bytes_written()? - system_before) as f64 / payload);
+    let mut tally = Tally::new(DEVICE_WRITERS as usize, RECORD_BYTES as usize);
+    let mut records = log.iter_from(from)?;
+    while let Some(record) = records.next_record() {
+        tally.add(record?.payload())?;
+    }
+    tally.check(&Written { by_writer })?;
     log.close()?;
     Ok(outcome)
 }

@@ -1,14 +1,15 @@
 //! The whole log on a real disk beside the plainest thing that gives the same guarantee.
 //!
 //! Contenders take turns, round by round, in one run, because disks and shared machines change from minute to minute:
-//! only ratios within a run mean anything. Memory and files are touched before anything is measured. Every record that
-//! was appended is read back and counted.
+//! only ratios within a run mean anything. Memory and files are touched before anything is measured. Whatever was appended
+//! is read back and counted, and reaches the disk before the next contender's turn, which would pay for it otherwise.
 //!
 //! `cargo xtask bench commit`; arguments after `--`: `--rounds N`, `--millis N`, `--dir PATH`.
 #![expect(clippy::print_stdout, reason = "a benchmark that reports on stdout")]
 
 use std::{
     fs::{File, OpenOptions},
+    hint::black_box,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -19,10 +20,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use esker_format::{ChecksumSeed, LogId};
 use esker_log::{Log, Lsn, Options};
 use esker_storage::FileStorage;
 
+const RECORD: [u8; RECORD_BYTES] = [7; RECORD_BYTES];
 const RECORD_BYTES: usize = 256;
+/// More than 64 threads append in a second. Files are prepared for so much.
+const DURABLE_BYTES_PER_SECOND: u64 = 128 << 20;
 
 struct Plan {
     rounds: usize,
@@ -54,42 +59,41 @@ fn main() {
         Contender { name: "esker buffered, 2 threads", run: |plan| buffered(plan, 2) },
     ];
     let mut rates = vec![Vec::new(); contenders.len()];
-    let mut per_sync = vec![Vec::new(); contenders.len()];
+    let mut syncs = vec![(0, 0); contenders.len()];
     // The first round warms up memory and files.
     for round in 0..=plan.rounds {
         for (index, contender) in contenders.iter().enumerate() {
             let outcome = (contender.run)(&plan);
             if round > 0 {
                 rates[index].push(outcome.appends as f64 / outcome.elapsed.as_secs_f64());
-                per_sync[index].push(outcome.appends as f64 / outcome.syncs.max(1) as f64);
+                syncs[index].0 += outcome.appends;
+                syncs[index].1 += outcome.syncs;
             }
         }
     }
     println!("{RECORD_BYTES}-byte records, {} rounds of {:?}, medians (min to max)", plan.rounds, plan.time);
     println!("{:<28} {:>12} {:>24} {:>14} {:>8}", "", "appends/s", "", "appends/sync", "ratio");
+    rates.iter_mut().for_each(|rates| rates.sort_by(f64::total_cmp));
     for (index, contender) in contenders.iter().enumerate() {
         // Durable ways compare with the single synced thread, buffered ones with the mutexed buffer.
         let yardstick = if index < 4 { 0 } else { 4 };
-        let rate = median(&mut rates[index].clone());
-        let sorted = {
-            let mut all = rates[index].clone();
-            all.sort_by(f64::total_cmp);
-            all
+        let sorted = &rates[index];
+        let per_sync = match syncs[index] {
+            (_, 0) => "-".to_owned(),
+            (appends, syncs) => format!("{:.1}", appends as f64 / syncs as f64),
         };
         println!(
-            "{:<28} {:>12.0} {:>24} {:>14.1} {:>8.2}",
+            "{:<28} {:>12.0} {:>24} {per_sync:>14} {:>8.2}",
             contender.name,
-            rate,
+            median(sorted),
             format!("({:.0} to {:.0})", sorted[0], sorted[sorted.len() - 1]),
-            median(&mut per_sync[index].clone()),
-            rate / median(&mut rates[yardstick].clone()),
+            median(sorted) / median(&rates[yardstick]),
         );
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn median(sorted: &[f64]) -> f64 {
+    sorted[sorted.len() / 2]
 }
 
 fn plan() -> Plan {
@@ -99,10 +103,13 @@ fn plan() -> Plan {
         match argument.as_str() {
             "--rounds" => plan.rounds = value(&mut arguments),
             "--millis" => plan.time = Duration::from_millis(value(&mut arguments)),
-            "--dir" => plan.dir = PathBuf::from(arguments.next().unwrap_or_default()),
-            _ => (),
+            "--dir" => plan.dir = PathBuf::from(arguments.next().expect("a path after --dir")),
+            // Cargo says so.
+            "--bench" => (),
+            other => panic!("`{other}` means nothing here"),
         }
     }
+    assert!(plan.rounds > 0, "no rounds, no medians");
     plan
 }
 
@@ -129,15 +136,24 @@ fn single_synced(plan: &Plan) -> Round {
     const FILE_BYTES: usize = 64 << 20;
     let dir = directory(plan);
     let file = written_file(&dir.path().join("plain"), FILE_BYTES);
-    let record = [7; RECORD_BYTES];
     let started = Instant::now();
     let mut appends = 0;
     while started.elapsed() < plan.time {
-        file.write_all_at(&record, (appends as usize * RECORD_BYTES % FILE_BYTES) as u64).expect("a write");
+        file.write_all_at(&RECORD, (appends as usize * RECORD_BYTES % FILE_BYTES) as u64).expect("a write");
         file.sync_data().expect("a sync");
         appends += 1;
     }
-    Round { appends, syncs: appends, elapsed: started.elapsed() }
+    let elapsed = started.elapsed();
+    let found = pieces(&file, FILE_BYTES, RECORD_BYTES, |piece| piece == RECORD);
+    assert_eq!(found, (appends as usize).min(FILE_BYTES / RECORD_BYTES), "records read back against records written");
+    Round { appends, syncs: appends, elapsed }
+}
+
+/// How many of the pieces of a file are as `is_whole` wants them.
+fn pieces(file: &File, file_bytes: usize, piece_bytes: usize, is_whole: impl Fn(&[u8]) -> bool) -> usize {
+    let mut bytes = vec![0; file_bytes];
+    file.read_exact_at(&mut bytes, 0).expect("a read");
+    bytes.chunks_exact(piece_bytes).filter(|piece| is_whole(piece)).count()
 }
 
 fn open(dir: &Path) -> Log {
@@ -145,12 +161,13 @@ fn open(dir: &Path) -> Log {
     Log::open(storage, Options::new()).expect("a log")
 }
 
-/// Goes over the first segments once, so that the file's blocks are written, as those of a log that has been in use are.
-fn warm(log: &Log, segments: u32) {
+/// Appends `bytes` and gives them up, so that the blocks of that much of the file are written and free, as those of a log are
+/// that has been in use.
+fn warm(log: &Log, bytes: u64) {
     let payload = vec![1; 64 << 10];
-    let bytes = u64::from(segments) * u64::from(log.segment_bytes().get());
     let mut last = Lsn::ZERO;
-    while last.get() < bytes {
+    // The segment in which the last one lies is not free.
+    while last.get() < bytes + 2 * u64::from(log.segment_bytes().get()) {
         last = log.append(&payload).expect("an append");
     }
     log.flush().expect("a flush");
@@ -160,7 +177,8 @@ fn warm(log: &Log, segments: u32) {
 fn durable(plan: &Plan, threads: usize) -> Round {
     let dir = directory(plan);
     let log = open(dir.path());
-    warm(&log, 4);
+    let warm_bytes = DURABLE_BYTES_PER_SECOND * plan.time.as_millis() as u64 / 1000;
+    warm(&log, warm_bytes);
     let (from, syncs) = (log.end_lsn(), log.stats().engine.syncs);
     let stop = AtomicBool::new(false);
     let started = Instant::now();
@@ -168,10 +186,9 @@ fn durable(plan: &Plan, threads: usize) -> Round {
         let writers: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
-                    let record = [7; RECORD_BYTES];
                     let mut appends = 0;
                     while !stop.load(Ordering::Relaxed) {
-                        log.append_durable(&record).expect("a durable append");
+                        log.append_durable(&RECORD).expect("a durable append");
                         appends += 1;
                     }
                     appends
@@ -185,37 +202,46 @@ fn durable(plan: &Plan, threads: usize) -> Round {
     let elapsed = started.elapsed();
     let syncs = log.stats().engine.syncs - syncs;
     verify(&log, from, appends);
+    assert!(
+        log.end_lsn() - from <= warm_bytes,
+        "more was appended than had been prepared: a growing file was measured"
+    );
     Round { appends, syncs, elapsed }
 }
 
 fn verify(log: &Log, from: Lsn, appends: u64) {
-    let found = log.iter_from(from).expect("an iterator").map(|record| record.expect("a record"));
-    let whole = found.filter(|record| record.payload() == [7; RECORD_BYTES]).count() as u64;
+    let mut records = log.iter_from(from).expect("an iterator");
+    let mut whole = 0;
+    while let Some(record) = records.next_record() {
+        whole += u64::from(record.expect("a record").payload() == RECORD);
+    }
     assert_eq!(whole, appends, "records read back against records appended");
 }
 
 /// How many records each thread of a buffered round appends: enough to leave every cache, not so many that the disk's
 /// speed is what is measured.
-const BUFFERED_APPENDS: u64 = 400_000;
+const BUFFERED_APPENDS: u64 = 1_000_000;
+/// More than such a record takes in any of the files.
+const BUFFERED_BYTES: u64 = 300;
 
 fn buffered(plan: &Plan, threads: u64) -> Round {
     let dir = directory(plan);
     let log = open(dir.path());
-    warm(&log, 16);
+    warm(&log, threads * BUFFERED_APPENDS * BUFFERED_BYTES);
     let (from, syncs) = (log.end_lsn(), log.stats().engine.syncs);
     let started = Instant::now();
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let record = [7; RECORD_BYTES];
                 for _ in 0..BUFFERED_APPENDS {
-                    log.append(&record).expect("an append");
+                    log.append(black_box(&RECORD)).expect("an append");
                 }
             });
         }
     });
     let elapsed = started.elapsed();
     let syncs = log.stats().engine.syncs - syncs;
+    log.flush().expect("a flush");
     verify(&log, from, threads * BUFFERED_APPENDS);
     Round { appends: threads * BUFFERED_APPENDS, syncs, elapsed }
 }
@@ -223,34 +249,43 @@ fn buffered(plan: &Plan, threads: u64) -> Round {
 /// A buffer under a mutex: copy, checksum, and whoever fills it writes it.
 fn mutexed(plan: &Plan, threads: u64) -> Round {
     const BUFFER_BYTES: usize = 1 << 20;
-    const FILE_BYTES: usize = 256 << 20;
+    const FRAME_BYTES: usize = RECORD_BYTES + 8;
     let dir = directory(plan);
-    let file = written_file(&dir.path().join("plain"), FILE_BYTES);
-    let state = Mutex::new((Vec::with_capacity(BUFFER_BYTES), 0usize));
+    let appends = threads * BUFFERED_APPENDS;
+    let file = written_file(&dir.path().join("plain"), appends as usize * FRAME_BYTES);
+    let seed = LogId::from_bytes([7; 16]).checksum_seed();
+    let state = Mutex::new((Vec::with_capacity(BUFFER_BYTES), 0));
     let started = Instant::now();
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let record = [7; RECORD_BYTES];
                 for _ in 0..BUFFERED_APPENDS {
-                    let crc = checksum(&record);
+                    let record = black_box(&RECORD);
+                    let crc = seed.checksum(record);
                     let mut guard = state.lock().expect("no writer panics");
                     let (buffer, at) = &mut *guard;
-                    if buffer.len() + RECORD_BYTES + 8 > BUFFER_BYTES {
-                        file.write_all_at(buffer, *at as u64).expect("a write");
-                        *at = (*at + buffer.len()) % (FILE_BYTES - BUFFER_BYTES);
+                    if buffer.len() + FRAME_BYTES > BUFFER_BYTES {
+                        file.write_all_at(buffer, *at).expect("a write");
+                        *at += buffer.len() as u64;
                         buffer.clear();
                     }
                     buffer.extend_from_slice(&(RECORD_BYTES as u32).to_le_bytes());
                     buffer.extend_from_slice(&crc.to_le_bytes());
-                    buffer.extend_from_slice(&record);
+                    buffer.extend_from_slice(record);
                 }
             });
         }
     });
-    Round { appends: threads * BUFFERED_APPENDS, syncs: 0, elapsed: started.elapsed() }
+    let elapsed = started.elapsed();
+    let (rest, at) = state.into_inner().expect("no writer panicked");
+    file.write_all_at(&rest, at).expect("a write");
+    file.sync_data().expect("a sync");
+    let found = pieces(&file, appends as usize * FRAME_BYTES, FRAME_BYTES, |frame| is_whole(frame, seed));
+    assert_eq!(found as u64, appends, "records read back against records appended");
+    Round { appends, syncs: 0, elapsed }
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
-    esker_format::LogId::from_bytes([7; 16]).checksum_seed().checksum(bytes)
+fn is_whole(frame: &[u8], seed: ChecksumSeed) -> bool {
+    let (head, record) = frame.split_at(8);
+    head[..4] == (RECORD_BYTES as u32).to_le_bytes() && head[4..] == seed.checksum(record).to_le_bytes()
 }

@@ -30,8 +30,8 @@ const SLICE_BYTES: usize = 1 << 20;
 const READERS: u64 = 2;
 /// How many records each of them reads in a round.
 const READS: u64 = 400_000;
-/// What a process that is killed has appended without waiting for it to be durable.
-const UNSYNCED_BYTES: u64 = 32 << 20;
+/// What a process that is killed has appended, without waiting for any of it to be durable.
+const APPENDED_BYTES: u64 = 32 << 20;
 /// The first argument of the process that is to be killed.
 const VICTIM: &str = "append-and-wait-to-be-killed";
 
@@ -298,7 +298,7 @@ fn open_sizes(plan: &Plan) {
         let dir = dir.path();
         names.push(format!("closed in good order, {mib} MiB"));
         contenders.push(("clean", Box::new(move || timed_open(dir))));
-        names.push(format!("killed with {} MiB unsynced, {mib} MiB", UNSYNCED_BYTES >> 20));
+        names.push(format!("killed after {} MiB of appends, {mib} MiB", APPENDED_BYTES >> 20));
         contenders.push((
             "killed",
             Box::new(move || {
@@ -339,7 +339,7 @@ fn kill_an_appender(dir: &Path) {
 /// What the process does that is to be killed.
 fn append_and_wait(dir: &Path) {
     let log = open(dir);
-    for number in 0..UNSYNCED_BYTES / RECORD_BYTES as u64 {
+    for number in 0..APPENDED_BYTES / RECORD_BYTES as u64 {
         log.append(&record(number)).expect("an append");
     }
     println!("appended");

@@ -19,8 +19,9 @@ const LAP_BYTES: u64 = 32 << 20;
 const RECORDS: u64 = 2000;
 const RECORD_BYTES: usize = 256;
 
-fn log(storage: &Arc<MemStorage>) -> Log {
-    Log::open(storage.clone(), Options::new()).expect("a log in memory")
+/// A log in memory, and nothing that works for it beside those who are measured.
+fn log() -> Log {
+    Log::open(Arc::<MemStorage>::default(), Options::new().background(false)).expect("a log in memory")
 }
 
 /// Does `append` as often as asked for and returns how long that took, without the truncations that follow each lap.
@@ -48,7 +49,7 @@ fn append(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log/append");
     group.throughput(Throughput::Elements(1));
     for len in [64, 256, 4096] {
-        let log = log(&Arc::default());
+        let log = log();
         let payload = vec![7; len];
         // Every segment there will be has been written to once.
         in_laps(&log, 4 * LAP_BYTES / len as u64, len, || log.append(&payload).expect("there is room"));
@@ -62,7 +63,7 @@ fn append(criterion: &mut Criterion) {
 }
 
 fn durable(criterion: &mut Criterion) {
-    let log = log(&Arc::default());
+    let log = log();
     let payload = [7; RECORD_BYTES];
     criterion.bench_function("log/append+make_stable", |bencher| {
         bencher.iter_custom(|iterations| {
@@ -78,7 +79,7 @@ fn durable(criterion: &mut Criterion) {
 fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log/read");
     group.throughput(Throughput::Elements(1));
-    let log = log(&Arc::default());
+    let log = log();
     let lsns: Vec<_> = (0..RECORDS).map(|number| log.append(&record(number)).expect("there is room")).collect();
     let mut bench = |name: &str| {
         let mut numbers = (0..RECORDS).cycle();
@@ -102,7 +103,7 @@ fn iterate(criterion: &mut Criterion) {
     const RECORDS: u64 = 20_000;
     let mut group = criterion.benchmark_group("log/iterate");
     group.throughput(Throughput::Elements(RECORDS));
-    let log = log(&Arc::default());
+    let log = log();
     for number in 0..RECORDS {
         log.append(&record(number)).expect("there is room");
     }
@@ -130,7 +131,8 @@ fn iterate(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Opening a log of some segments that was closed in good order.
+/// Opening a log of some segments that was closed in good order; for writing with its thread in the background, which is
+/// started then.
 fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log/open");
     for segments in [4, 64] {

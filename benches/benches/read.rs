@@ -79,7 +79,9 @@ fn plan(arguments: &[String]) -> Plan {
             "--open-mib" => plan.open_mib = value().split(',').map(|mib| mib.parse().expect("a number")).collect(),
             "--only" => plan.only = Some(value().clone()),
             "--dir" => plan.dir = PathBuf::from(value()),
-            _ => (),
+            // Cargo says so.
+            "--bench" => (),
+            other => panic!("`{other}` means nothing here"),
         }
     }
     plan
@@ -145,6 +147,8 @@ fn median(sorted: &[f64]) -> f64 {
 fn iterate(plan: &Plan, dir: &Path, lsns: &[Lsn]) {
     let count = lsns.len() as u64;
     let rate = |started: Instant| count as f64 / started.elapsed().as_secs_f64();
+    // Beyond is what the last segment has left, which nobody has to read.
+    let end = lsns[lsns.len() - 1].get() + MESSAGE_BYTES as u64;
     let seed = LogId::from_bytes([7; 16]).checksum_seed();
     // One buffer for all, as whoever reads in a loop has.
     let mut slice = vec![0; SLICE_BYTES];
@@ -154,7 +158,7 @@ fn iterate(plan: &Plan, dir: &Path, lsns: &[Lsn]) {
             "reads of 1 MiB, crc32 of each",
             Box::new(|| {
                 let started = Instant::now();
-                plain(dir, &mut slice, |bytes| _ = black_box(seed.checksum(bytes)));
+                plain(dir, end, &mut slice, |bytes| _ = black_box(seed.checksum(bytes)));
                 rate(started)
             }),
         ),
@@ -162,7 +166,7 @@ fn iterate(plan: &Plan, dir: &Path, lsns: &[Lsn]) {
             "reads of 1 MiB, crc32 of every 280 bytes",
             Box::new(|| {
                 let started = Instant::now();
-                plain(dir, &mut pieces, |bytes| {
+                plain(dir, end, &mut pieces, |bytes| {
                     bytes.chunks(MESSAGE_BYTES).for_each(|piece| _ = black_box(seed.checksum(piece)));
                 });
                 rate(started)
@@ -220,15 +224,14 @@ fn check(payload: &[u8], number: &mut u64) {
     *number += 1;
 }
 
-/// Reads the whole file of segments in slices.
-fn plain(dir: &Path, slice: &mut [u8], mut visit: impl FnMut(&[u8])) {
+/// Reads the file of segments in slices, up to the LSN `end` of a log that was never truncated.
+fn plain(dir: &Path, end: u64, slice: &mut [u8], mut visit: impl FnMut(&[u8])) {
     let file = File::open(dir.join("log")).expect("the file of segments");
     let mut at = 0;
-    loop {
-        let read = file.read_at(slice, at).expect("a read");
-        if read == 0 {
-            return;
-        }
+    while at < end {
+        let wanted = slice.len().min((end - at) as usize);
+        let read = file.read_at(&mut slice[..wanted], at).expect("a read");
+        assert!(read > 0, "the file ends at {at}, before its log does");
         visit(&slice[..read]);
         at += read as u64;
     }
@@ -303,7 +306,9 @@ fn open_sizes(plan: &Plan) {
             "killed",
             Box::new(move || {
                 kill_an_appender(dir);
-                timed_open(dir)
+                let milliseconds = timed_open(dir);
+                give_up_as_much(dir);
+                milliseconds
             }),
         ));
     }
@@ -322,6 +327,13 @@ fn timed_open(dir: &Path) -> f64 {
     let elapsed: Duration = started.elapsed();
     log.close().expect("a close");
     elapsed.as_secs_f64() * 1e3
+}
+
+/// Gives up about as much of the log as the killed process added, so that all rounds open logs of one size.
+fn give_up_as_much(dir: &Path) {
+    let log = open(dir);
+    log.truncate_before(log.floor() + APPENDED_BYTES).expect("a truncation");
+    log.close().expect("a close");
 }
 
 /// Lets another process append to the log, and kills it.

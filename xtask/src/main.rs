@@ -2,7 +2,7 @@
 //!
 //! Owns how the project is checked. Refuses to hold any check that `cargo test` could hold: what is here needs the whole
 //! workspace, special flags, or another tool. Nothing is skipped silently: a tool that is missing is an error that says
-//! so, or is installed with a word.
+//! so, or is installed with a word; only CI goes on without valgrind, and says that.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command line tool reports on stdout")]
 

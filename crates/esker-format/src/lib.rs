@@ -26,6 +26,7 @@
 
 mod blob;
 mod error;
+mod header_crc;
 mod identity;
 pub mod layout;
 mod message;

@@ -34,6 +34,7 @@ impl BufferMemory {
     ///
     /// Until the slice is gone nobody may hold a mutable slice of any byte of `range`, and all writes to it must have
     /// happened before.
+    #[inline]
     pub(crate) unsafe fn range(&self, range: Range<u32>) -> &[u8] {
         #[cfg(all(test, loom))]
         self.granules.read(range.clone());
@@ -50,6 +51,7 @@ impl BufferMemory {
     ///
     /// Until the slice is gone nobody else may hold any slice of any byte of `range`, and all earlier accesses to it
     /// must have happened before.
+    #[inline]
     #[expect(clippy::mut_from_ref, reason = "disjoint ranges of shared memory are the point; see Safety")]
     pub(crate) unsafe fn range_mut(&self, range: Range<u32>) -> &mut [u8] {
         #[cfg(all(test, loom))]

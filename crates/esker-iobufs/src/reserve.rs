@@ -28,6 +28,7 @@ impl<'a> Reservation<'a> {
 
     /// The LSN of the message.
     #[must_use]
+    #[inline]
     pub fn lsn(&self) -> Lsn {
         self.open_claim().lsn
     }
@@ -54,6 +55,7 @@ impl<'a> Reservation<'a> {
         drop(self);
     }
 
+    #[inline]
     fn open_claim(&self) -> &Claim {
         self.claim.as_ref().expect("a reservation is open until it is consumed")
     }
@@ -79,6 +81,7 @@ impl<'a> Reservation<'a> {
 }
 
 impl Drop for Reservation<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.finish(MessageKind::Aborted);
     }

@@ -125,7 +125,6 @@ impl Rounds {
             // More became stable than was promised, so that some of the gathered may have nothing to wait for. Were one of
             // them woken to lead, it would not, and nobody else would.
             (_, Some(end)) if stable > end => Wake::All,
-            (_, Some(end)) if stable > end => Wake::All,
             _ => Wake::Leader,
         };
         let served = if covers.is_some() { self.sleepers[covered.0] + 1 } else { 0 };
@@ -149,7 +148,8 @@ pub(crate) struct Patience {
 /// cost is not repeated for a while.
 #[derive(Debug, Default)]
 struct Gather {
-    /// What a sync takes: a moving average.
+    /// What a sync takes at least, lately: what one costs however little there is to sync, and so what is spared by one
+    /// fewer. Falls at once and rises slowly.
     sync: Duration,
     /// How many the last round served or left waiting.
     expected: u32,
@@ -164,6 +164,8 @@ impl Gather {
     const WAIT_MAX: Duration = Duration::from_millis(1);
     /// A wait is at most this part of a sync, so that one in vain costs little.
     const SYNC_PART: u32 = 2;
+    /// One part in so many of what a sync took longer counts.
+    const SYNC_RISE: u32 = 64;
     const CREDIT_MAX: u32 = 4;
     /// Every so many rounds a wait is tried even if the last ones were in vain.
     const ROUNDS_WITHOUT_MAX: u32 = 32;
@@ -192,7 +194,11 @@ impl Gather {
     }
 
     fn synced(&mut self, took: Duration) {
-        self.sync = if self.sync.is_zero() { took } else { (self.sync * 7 + took) / 8 };
+        if self.sync.is_zero() || took < self.sync {
+            self.sync = took;
+        } else {
+            self.sync += (took - self.sync) / Self::SYNC_RISE;
+        }
     }
 }
 
@@ -280,6 +286,19 @@ mod tests {
             rounds.gather.expected = 16;
         }
         assert!((2..=4).contains(&waits), "{waits} waits in vain");
+    }
+
+    #[test]
+    fn what_counts_is_the_least_that_a_sync_takes() {
+        let mut gather = Gather::default();
+        gather.synced(SYNC);
+        gather.synced(SYNC * 33);
+        assert_eq!(gather.sync, SYNC + SYNC / 2);
+        gather.synced(SYNC / 2);
+        assert_eq!(gather.sync, SYNC / 2);
+        // A device that has become slow is known as such after a while.
+        (0..1000).for_each(|_| gather.synced(SYNC * 10));
+        assert!(gather.sync > SYNC * 9);
     }
 
     #[test]

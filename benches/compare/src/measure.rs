@@ -73,11 +73,11 @@ impl Measure {
     pub(crate) fn primary(self) -> (Metric, &'static str) {
         match self {
             Self::Bandwidth => (Metric::MegabytesPerSecond, "MB/s"),
-            Self::Latency { .. } => (Metric::P50Micros, "p50 µs"),
+            Self::Latency { .. } => (Metric::P50Micros, "µs p50"),
             Self::Iterate => (Metric::PerSecond, "records/s"),
             Self::Open { .. } => (Metric::OpenMillis, "ms"),
             Self::RandomRead { .. } => (Metric::PerSecond, "reads/s"),
-            Self::Memory => (Metric::GrowthMegabytes, "growth MB"),
+            Self::Memory => (Metric::GrowthMegabytes, "MB growth"),
             Self::DeviceBytes => (Metric::WrittenRatio, "bytes/byte"),
             Self::Durable { .. } | Self::Window { .. } | Self::Buffered { .. } | Self::AppendPath { .. } => {
                 (Metric::PerSecond, "appends/s")

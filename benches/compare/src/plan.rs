@@ -121,19 +121,26 @@ fn durable(quick: bool) -> Vec<Row> {
         if writers == 1 {
             contenders.push(LimitDurable);
         }
-        let bytes = match record_bytes {
-            256 => 64,
-            4096 => 128,
-            _ => 256,
+        // What fits the time at several times the speed that is expected.
+        let (full_mib, quick_mib) = match record_bytes {
+            256 => (64, 32),
+            4096 => (128, 64),
+            _ => (256, 192),
         };
+        let bytes = if quick { quick_mib } else { full_mib };
         let millis = if quick { 120 } else { 600 };
         rows.push(Row::new(Measure::Durable { writers, record_bytes }, contenders, millis, bytes * MIB));
         if (record_bytes, writers) == (256, 64) {
             let measure = Measure::Window { in_flight: 64, record_bytes };
-            rows.push(Row::new(measure, vec![Esker], millis, 128 * MIB));
+            rows.push(Row::new(measure, vec![Esker], millis, if quick { 64 } else { 128 } * MIB));
         }
     }
-    rows.push(Row::new(Measure::Bandwidth, vec![LimitBandwidth], if quick { 120 } else { 500 }, 256 * MIB));
+    rows.push(Row::new(
+        Measure::Bandwidth,
+        vec![LimitBandwidth],
+        if quick { 120 } else { 500 },
+        if quick { 64 } else { 256 } * MIB,
+    ));
     rows
 }
 
@@ -146,7 +153,7 @@ fn buffered(quick: bool) -> Vec<Row> {
             contenders.extend([RaftEngine, WalDb, Walrus, Fjall, Sled, Commitlog, Mutexed]);
         }
         contenders.extend([LimitBuffered, LimitMemory]);
-        let (millis, mib) = if quick { (200, mib / 2) } else { (500, mib) };
+        let (millis, mib) = if quick { (120, mib / 4) } else { (500, mib) };
         rows.push(Row::new(Measure::Buffered { writers, record_bytes }, contenders, millis, mib * MIB));
     }
     rows

@@ -34,6 +34,9 @@ pub(crate) fn write(report: &Report<'_>) -> Fallible {
     Ok(())
 }
 
+/// How many columns of the targets' table hold words before the figures.
+pub(crate) const TARGET_WORDS: usize = 2;
+
 /// The targets as rows of a table.
 pub(crate) fn target_rows(targets: &[Target]) -> Vec<Vec<String>> {
     let mut rows = vec![["", "", "figure", "against", "met"].map(str::to_owned).to_vec()];
@@ -64,14 +67,14 @@ fn markdown(report: &Report<'_>) -> Fallible<String> {
         if args.quick { "a quick look, " } else { "" },
         args.rounds,
     )?;
-    writeln!(text, "## Targets\n\n{}", table::markdown(&target_rows(targets)))?;
+    writeln!(text, "## Targets\n\n{}", table::markdown(&target_rows(targets), TARGET_WORDS))?;
     for chart in *charts {
         writeln!(text, "![{}]({})\n", chart.title, chart.file)?;
     }
     writeln!(text, "## Figures\n")?;
     for of_measure in cells.chunk_by(|a, b| a.measure == b.measure) {
         let title = of_measure[0].measure.title();
-        writeln!(text, "### {title}\n\n{}", table::markdown(&table::table(of_measure)))?;
+        writeln!(text, "### {title}\n\n{}", table::markdown(&table::table(of_measure), 1))?;
         for cell in of_measure {
             for failure in &cell.failures {
                 writeln!(text, "{} failed: {failure}\n", cell.contender.name())?;

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Fallible {
     }
     let targets = targets::evaluate(Found(&cells));
     println!("Targets\n");
-    for line in table::align(&report::target_rows(&targets)) {
+    for line in table::align(&report::target_rows(&targets), report::TARGET_WORDS) {
         println!("  {line}");
     }
     let charts = chart::all(Found(&cells), &machine, &args.out)?;

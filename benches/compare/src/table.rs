@@ -9,7 +9,7 @@ use crate::{
 pub(crate) fn print(cells: &[Cell]) {
     for of_measure in cells.chunk_by(|a, b| a.measure == b.measure) {
         println!("\n{}", of_measure[0].measure.title());
-        for line in align(&table(of_measure)) {
+        for line in align(&table(of_measure), 1) {
             println!("  {line}");
         }
         for cell in of_measure {
@@ -98,25 +98,25 @@ pub(crate) fn number(value: f64) -> String {
     grouped
 }
 
-/// The same rows for Markdown.
-pub(crate) fn markdown(rows: &[Vec<String>]) -> String {
+/// The same rows for Markdown. The first columns hold words, the others figures.
+pub(crate) fn markdown(rows: &[Vec<String>], words: usize) -> String {
     let mut text = String::new();
     for (at, row) in rows.iter().enumerate() {
         text.push_str(&format!("| {} |\n", row.join(" | ")));
         if at == 0 {
-            text.push_str(&format!("|---|{}\n", "--:|".repeat(row.len().saturating_sub(1))));
+            text.push_str(&format!("|{}{}\n", "---|".repeat(words), "--:|".repeat(row.len().saturating_sub(words))));
         }
     }
     text
 }
 
-/// Columns of equal width: the first to the left, the others to the right.
-pub(crate) fn align(rows: &[Vec<String>]) -> Vec<String> {
+/// Columns of equal width: the first ones, which hold words, to the left, the others to the right.
+pub(crate) fn align(rows: &[Vec<String>], words: usize) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let pad = |(at, cell): (usize, &String)| {
-        if at == 0 { format!("{cell:<0$}", widths[at]) } else { format!("{cell:>0$}", widths[at]) }
+        if at < words { format!("{cell:<0$}", widths[at]) } else { format!("{cell:>0$}", widths[at]) }
     };
     let line = |row: &Vec<String>| row.iter().enumerate().map(pad).collect::<Vec<_>>().join("  ");
     rows.iter().map(|row| line(row).trim_end().to_owned()).collect()
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bcd".to_owned(), "100".to_owned()]];
-        assert_eq!(align(&rows), ["a      1", "bcd  100"]);
+        assert_eq!(align(&rows, 1), ["a      1", "bcd  100"]);
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(rows[0], ["", "appends/s", "min to max", "× wal-db", "× limit-durable"]);
         assert_eq!(rows[1], ["esker", "300", "200 to 400", "3.00", "0.75"]);
         assert!(rows[2][0].contains("does not reach the device"));
-        let text = markdown(&rows);
+        let text = markdown(&rows, 1);
         assert!(text.starts_with("|  | appends/s |") && text.contains("\n|---|--:|--:|--:|--:|\n"), "{text}");
     }
 }

@@ -193,8 +193,9 @@ fn loom_a_sync_of_what_is_written_takes_its_turn() {
                 assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
             })
         };
-        assert!(bench.engine.sync_written().unwrap() > first);
-        assert!(!payloads(&bench, &bench.file.synced(), bench.engine.stable()).is_empty());
+        let stable = bench.engine.sync_written().unwrap();
+        assert!(stable > first);
+        assert!(!payloads(&bench, &bench.file.synced(), stable).is_empty());
         waiter.join().unwrap();
     });
 }

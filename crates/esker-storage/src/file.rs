@@ -236,6 +236,12 @@ impl StorageFile for DiskFile {
         positional::read(&self.file, dst, offset).located("read", &self.path)
     }
 
+    #[cfg(target_os = "linux")]
+    fn will_read(&self, offset: u64, len: u64) {
+        // Whoever cannot be advised has to be waited for: reading tells.
+        rustix::fs::fadvise(&self.file, offset, len.try_into().ok(), rustix::fs::Advice::WillNeed).ok();
+    }
+
     fn write_all_at(&self, src: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
         check_range(offset, src.len() as u64)?;

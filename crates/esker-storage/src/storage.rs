@@ -185,6 +185,13 @@ pub trait StorageFile: Debug + Send + Sync {
     /// Whatever the disk reports; `dst` may then hold anything.
     fn read_at(&self, dst: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Says that these bytes will be read soon, so that the system can fetch them while the caller does something else.
+    /// Advice only: nothing but time depends on it, and what it fails at is found out by reading. Does nothing unless an
+    /// implementation knows better.
+    fn will_read(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// Fills `dst` from `offset` on.
     ///
     /// # Errors

@@ -68,6 +68,10 @@ impl Survey {
             superseded: Vec::new(),
             headless: Vec::new(),
         };
+        // Headers lie far apart, so that a disk would be asked for one after the other.
+        for slot in 0..slots {
+            file.will_read(SegmentId::new(slot).offset(segment_bytes).get(), SEGMENT_HEADER_BYTES as u64);
+        }
         for slot in 0..slots {
             let segment = SegmentId::new(slot);
             let offset = segment.offset(segment_bytes);

@@ -12,8 +12,9 @@ use std::{
 use crate::{
     Fallible,
     contender::{
-        Contender, Promise, Size, Subject, commitlog::Commitlog, esker::Esker, fjall::Fjall, mutexed::Mutexed,
-        okaywal::Okaywal, private, raft_engine::RaftEngine, single::Single, sled::Sled, wal_db::WalDb, walrus::Walrus,
+        Contender, Promise, Size, Subject, batched::Batched, commitlog::Commitlog, esker::Esker, fjall::Fjall,
+        mutexed::Mutexed, okaywal::Okaywal, private, raft_engine::RaftEngine, single::Single, sled::Sled,
+        wal_db::WalDb, walrus::Walrus,
     },
     measure::{self, LATENCY_WRITERS, Measure, RECORD_BYTES, Step, Task},
     outcome::Outcome,
@@ -191,6 +192,7 @@ fn perform(task: &Task) -> Fallible<Outcome> {
             let size = append_path::size(writers, record_bytes, time);
             match contender {
                 Contender::Esker => buffered::run::<Engine>(dir, size, time, Keeps::Nothing),
+                Contender::EskerBatched => buffered::run::<Batched<Engine>>(dir, size, time, Keeps::Nothing),
                 Contender::LimitMemory => buffered::run::<private::Memory>(dir, size, time, Keeps::Nothing),
                 other => cannot(*other, *measure),
             }
@@ -213,6 +215,7 @@ fn perform(task: &Task) -> Fallible<Outcome> {
             let size = Size { promise: Promise::Buffered, writers, record_bytes, bytes: task.bytes };
             match contender {
                 Contender::Esker => kept::<Esker>(dir, size, time),
+                Contender::EskerBatched => kept::<Batched<Esker>>(dir, size, time),
                 Contender::RaftEngine => kept::<RaftEngine>(dir, size, time),
                 Contender::WalDb => kept::<WalDb>(dir, size, time),
                 Contender::Walrus => kept::<Walrus>(dir, size, time),

@@ -2,6 +2,7 @@
 //!
 //! Each peer is driven as its own documentation says for the guarantee that is measured; README.md says how.
 
+pub(crate) mod batched;
 pub(crate) mod commitlog;
 pub(crate) mod esker;
 pub(crate) mod fjall;
@@ -28,6 +29,8 @@ use crate::{Fallible, record::Tally};
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
     Esker,
+    /// The same, which is given sixteen records at a time.
+    EskerBatched,
     RaftEngine,
     Okaywal,
     WalDb,
@@ -65,6 +68,7 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Esker => "esker",
+            Self::EskerBatched => "esker, by 16",
             Self::RaftEngine => "raft-engine",
             Self::Okaywal => "okaywal",
             Self::WalDb => "wal-db",
@@ -97,7 +101,7 @@ impl Contender {
 
     pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::Esker => Kind::Ours,
+            Self::Esker | Self::EskerBatched => Kind::Ours,
             Self::RaftEngine
             | Self::Okaywal
             | Self::WalDb

@@ -161,9 +161,26 @@ fn buffered(found: Found<'_>) -> Vec<Target> {
         let hold = against(ours(found, measure), ours(found, few), "2 writers", Bound::AtLeast(0.9));
         targets.push(Target::new("B3", measure.title(), figure(found, measure), vec![hold]));
     }
+    // The same measures for records that come by sixteen, under the same targets.
+    let batched = |measure: Measure, peers: Option<f64>, limit: Contender, least: f64| {
+        let cell = found.cell(measure, Contender::EskerBatched);
+        let (metric, unit) = measure.primary();
+        let text = cell.and_then(|cell| cell.median(metric)).map(|median| format!("{} {unit}", number(median)));
+        let best = found.best_peer(measure);
+        let peer = peers.and_then(|least| against(cell, best, best?.contender.name(), Bound::AtLeast(least)));
+        let limit = against(cell, found.cell(measure, limit), limit.name(), Bound::AtLeast(least));
+        (format!("{}, by 16", measure.title()), text.unwrap_or_default(), vec![peer, limit])
+    };
+    for (id, record_bytes, peers, least) in [("B1", 64, 4.0, 0.7), ("B2", 256, 3.0, 0.8)] {
+        let measure = Measure::Buffered { writers: 2, record_bytes };
+        let (title, figure, conditions) = batched(measure, Some(peers), Contender::LimitBuffered, least);
+        targets.push(Target::new(id, title, figure, conditions));
+    }
     let path = |writers| Measure::AppendPath { writers, record_bytes: 64 };
     let limit = against_limit(found, path(2), Contender::LimitMemory, 0.6);
     targets.push(Target::new("B4", path(2).title(), figure(found, path(2)), vec![limit]));
+    let (title, text, conditions) = batched(path(2), None, Contender::LimitMemory, 0.6);
+    targets.push(Target::new("B4", title, text, conditions));
     let nanos = ours(found, path(1)).and_then(|cell| {
         let value = 1e9 / cell.median(Metric::PerSecond)?;
         Some(Condition { what: "ns each".to_owned(), value, bound: Bound::AtMost(60.0) })

@@ -37,6 +37,7 @@ impl Look {
         let plain = |red, green, blue| Self { color: RGBColor(red, green, blue), width: 2, dashed: false, bold: false };
         match contender {
             Contender::Esker => Self { width: 4, bold: true, ..plain(0xd5, 0x5e, 0x00) },
+            Contender::EskerBatched => Self { bold: true, ..plain(0xf0, 0xb0, 0x80) },
             Contender::RaftEngine => plain(0x00, 0x72, 0xb2),
             Contender::Okaywal => plain(0x00, 0x9e, 0x73),
             Contender::WalDb => plain(0xcc, 0x79, 0xa7),

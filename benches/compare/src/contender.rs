@@ -29,7 +29,7 @@ use crate::{Fallible, record::Tally};
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
     Esker,
-    /// The same, which is given sixteen records at a time.
+    /// The same, which is given 64 records at a time.
     EskerBatched,
     RaftEngine,
     Okaywal,
@@ -68,7 +68,7 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Esker => "esker",
-            Self::EskerBatched => "esker, by 16",
+            Self::EskerBatched => "esker, by 64",
             Self::RaftEngine => "raft-engine",
             Self::Okaywal => "okaywal",
             Self::WalDb => "wal-db",

@@ -161,7 +161,7 @@ fn buffered(found: Found<'_>) -> Vec<Target> {
         let hold = against(ours(found, measure), ours(found, few), "2 writers", Bound::AtLeast(0.9));
         targets.push(Target::new("B3", measure.title(), figure(found, measure), vec![hold]));
     }
-    // The same measures for records that come by sixteen, under the same targets.
+    // The same measures for records that come by 64, under the same targets.
     let batched = |measure: Measure, peers: Option<f64>, limit: Contender, least: f64| {
         let cell = found.cell(measure, Contender::EskerBatched);
         let (metric, unit) = measure.primary();
@@ -169,7 +169,7 @@ fn buffered(found: Found<'_>) -> Vec<Target> {
         let best = found.best_peer(measure);
         let peer = peers.and_then(|least| against(cell, best, best?.contender.name(), Bound::AtLeast(least)));
         let limit = against(cell, found.cell(measure, limit), limit.name(), Bound::AtLeast(least));
-        (format!("{}, by 16", measure.title()), text.unwrap_or_default(), vec![peer, limit])
+        (format!("{}, by 64", measure.title()), text.unwrap_or_default(), vec![peer, limit])
     };
     for (id, record_bytes, peers, least) in [("B1", 64, 4.0, 0.7), ("B2", 256, 3.0, 0.8)] {
         let measure = Measure::Buffered { writers: 2, record_bytes };

@@ -69,12 +69,6 @@ impl ChecksumSeed {
         hasher.finalize()
     }
 
-    /// A seed for what follows bytes with this checksum.
-    #[inline]
-    pub(crate) const fn go_on(crc: u32) -> Self {
-        Self(crc)
-    }
-
     /// A checksum of bytes that come in pieces.
     #[must_use]
     pub fn begin(self) -> Checksum {

@@ -26,7 +26,6 @@
 
 mod blob;
 mod error;
-mod header_crc;
 mod identity;
 pub mod layout;
 mod message;

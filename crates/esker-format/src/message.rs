@@ -14,7 +14,6 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::header_crc;
 use crate::identity::{ChecksumMismatch, ChecksumSeed, Epoch};
 use crate::layout::{self, Field, MESSAGE_HEADER_BYTES, PAYLOAD_BYTES_MAX, PAYLOAD_LEN_BITS};
 use crate::position::Lsn;
@@ -28,11 +27,8 @@ const EPOCH: Field = layout::field(&layout::MESSAGE_HEADER, "epoch");
 /// The value of `unsynced` that says nothing about a mark.
 const UNSYNCED_UNKNOWN: u32 = u32::MAX;
 
-// The checksum covers everything behind itself; in the header that is, in this order and without a gap, what
-// `header_crc::go_on` is given.
-const _: () = assert!(CRC32.offset == 0 && KIND_LEN.offset == CRC32.end() && LSN.offset == KIND_LEN.end());
-const _: () = assert!(UNSYNCED.offset == LSN.end() && EPOCH.offset == UNSYNCED.end());
-const _: () = assert!(EPOCH.end() == MESSAGE_HEADER_BYTES && MESSAGE_HEADER_BYTES == CRC32.end() + 20);
+// The checksum covers everything behind itself.
+const _: () = assert!(CRC32.offset == 0);
 
 /// What a message holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,15 +139,7 @@ impl MessageHeader {
         LSN.put(message, self.lsn.get().to_le_bytes());
         UNSYNCED.put(message, unsynced.to_le_bytes());
         EPOCH.put(message, self.epoch.get().to_le_bytes());
-        // From the values, not from the bytes that were stored just now.
-        let lsn = self.lsn.get();
-        let head = header_crc::go_on(
-            seed.get(),
-            u64::from(kind_len) | lsn << 32,
-            lsn >> 32 | u64::from(unsynced) << 32,
-            self.epoch.get(),
-        );
-        let crc = ChecksumSeed::go_on(head).checksum(&message[MESSAGE_HEADER_BYTES..]);
+        let crc = seed.checksum(checksummed(message));
         CRC32.put(message, crc.to_le_bytes());
     }
 
@@ -212,11 +200,7 @@ impl MessageHeader {
 /// Checks the checksum of a whole message.
 #[inline]
 pub(crate) fn verify(message: &[u8], seed: ChecksumSeed) -> Result<(), ChecksumMismatch> {
-    let (head, payload) = message.split_at(MESSAGE_HEADER_BYTES);
-    let covered = |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().expect("eight bytes"));
-    let (from, last) = (CRC32.end(), EPOCH.u32_of(head));
-    let head = header_crc::go_on(seed.get(), covered(from), covered(from + 8), last);
-    compare(message, ChecksumSeed::go_on(head).checksum(payload))
+    compare(message, seed.checksum(checksummed(message)))
 }
 
 /// The part of a whole message that its checksum covers.

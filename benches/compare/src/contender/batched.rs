@@ -1,4 +1,4 @@
-//! Records handed over by sixteen: one claim for all of them.
+//! Records handed over by sixty-four: one claim for all of them.
 //!
 //! What is measured includes the copy into the batch, which somebody who has the records at hand does not need.
 
@@ -10,7 +10,7 @@ use esker_iobufs::IoBufs;
 use super::{Appender, Size, Subject, esker::Esker};
 use crate::{Fallible, record::Tally, workload::append_path::Engine};
 
-const RECORDS: usize = 16;
+const RECORDS: usize = 64;
 
 /// What takes several records at once.
 pub(crate) trait Batches: Sync {

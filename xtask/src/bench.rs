@@ -61,7 +61,7 @@ fn compare(mut args: Args) -> Result<(), Failure> {
 }
 
 /// What CI asks of every package, of this one.
-fn check_compare() -> Result<(), Failure> {
+pub(crate) fn check_compare() -> Result<(), Failure> {
     execute(&mut cargo(&["fmt", "--manifest-path", COMPARE_MANIFEST, "--check"]))?;
     execute(compare_cargo(&["clippy", "--locked", "--all-targets"]).args(["--", "-D", "warnings"]))?;
     execute(&mut compare_cargo(&["test", "--locked"]))

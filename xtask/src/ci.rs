@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::args::Args;
 use crate::run::{Failure, cargo, run as execute};
-use crate::{counts, crash, fuzz, layers, loom, tidy};
+use crate::{bench, counts, crash, fuzz, layers, loom, tidy};
 
 /// How long each fuzz target runs, in seconds.
 const FUZZ_SECONDS: u32 = 10;
@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     ("documentation", || layers::document(&["--workspace"])),
     ("layers alone", layers::all_alone),
     ("instruction counts", counts::check),
+    ("comparison", bench::check_compare),
     ("loom", || loom::check(None, 3)),
     ("fuzz", || fuzz::replay().and_then(|()| fuzz::all(FUZZ_SECONDS))),
     ("crash", || crash::check(1, CRASH_RUNS)),

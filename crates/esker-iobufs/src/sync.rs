@@ -62,6 +62,19 @@ pub(crate) fn is_panicking() -> bool {
     std::thread::panicking()
 }
 
+/// As [`model`], for a model of more threads than the others: with no more than two preemptions, whatever is asked for.
+#[cfg(test)]
+pub(crate) fn wide_model(f: impl Fn() + Send + Sync + 'static) {
+    #[cfg(loom)]
+    {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(builder.preemption_bound.map_or(2, |bound| bound.min(2)));
+        builder.check(f);
+    }
+    #[cfg(not(loom))]
+    f();
+}
+
 /// Runs a model: every schedule of it under loom, one schedule of it in an ordinary test.
 #[cfg(test)]
 pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {

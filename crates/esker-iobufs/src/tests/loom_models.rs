@@ -12,7 +12,7 @@ use super::support::Bench;
 use crate::{
     EngineError, Found,
     memory::BufferMemory,
-    sync::{model, thread},
+    sync::{model, thread, wide_model},
 };
 
 const HEADER: u64 = MESSAGE_HEADER_BYTES as u64;
@@ -160,7 +160,7 @@ fn loom_every_waiter_is_woken() {
 /// three threads, so that two can wait for the third.
 #[test]
 fn loom_the_end_of_a_round_hands_over_to_the_next() {
-    model(|| {
+    wide_model(|| {
         let bench = bench();
         let others: Vec<_> = (1..3u8)
             .map(|writer| {

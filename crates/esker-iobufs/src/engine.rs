@@ -99,6 +99,7 @@ impl IoBufs {
         };
         let first = engine.first_place();
         engine.slots[0].open(first, None);
+        engine.slots[0].readers.open(first.lsn);
         sync::lock(&engine.progress).open(0, first.lsn);
         Ok(engine)
     }
@@ -205,8 +206,14 @@ impl IoBufs {
     }
 
     /// The place in the ring of the buffer with a sequence number. The ring's size is a power of two.
-    fn index(&self, seq: u64) -> usize {
+    pub(crate) fn index(&self, seq: u64) -> usize {
         seq as usize & (self.slots.len() - 1)
+    }
+
+    /// The sequence number of the newest buffer that a reader need look at. A stale one misses what was appended after.
+    pub(crate) fn newest(&self) -> u64 {
+        // ORDERING: Relaxed: a hint; the slot says what it holds.
+        self.hot.current.load(Ordering::Relaxed)
     }
 
     /// The open buffer. Only for holders of the roll lock, under which it stays so.
@@ -252,7 +259,9 @@ impl IoBufs {
             (self.place_after(slot.lsn_at(claimed), slot.file_at(claimed)), None)
         };
         let end = if ends_segment { place.lsn } else { slot.lsn_at(claimed) };
-        self.slots[self.index(current + 1)].open(place, segment_header.as_ref().map(|header| &header[..]));
+        let next = &self.slots[self.index(current + 1)];
+        next.open(place, segment_header.as_ref().map(|header| &header[..]));
+        next.readers.open(place.lsn);
         sync::lock(&self.progress).open(current + 1, place.lsn);
         // ORDERING: Relaxed: whoever sees the new number too early or too late finds out by the word or by the roll lock.
         self.hot.current.store(current + 1, Ordering::Relaxed);
@@ -320,7 +329,8 @@ impl IoBufs {
     fn await_free(&self, seq: u64) -> Result<(), EngineError> {
         let mut waited = false;
         self.await_progress(|progress| {
-            let free = progress.is_free(seq);
+            // I5: its last content is written, and nobody reads it.
+            let free = progress.is_written(seq) && self.slots[self.index(seq)].readers.close();
             if !free && !waited {
                 waited = true;
                 self.counters.full_waits.add(1);

@@ -31,6 +31,9 @@
 //! | P1 | `Slot::open`, store of the word | `Slot::claim`, swap | where the buffer belongs; its memory, handed over from the last life | `loom_a_buffer_is_handed_over_to_its_next_life` |
 //! | P2 | `Slot::leave`, subtraction; `Slot::seal`, swap | `Slot::leave`, `Slot::seal`, `Slot::settled` | the bytes of all writers; whether to pad | `loom_the_last_writer_out_writes_every_byte`, `loom_a_reader_sees_only_whole_messages` |
 //! | P3 | `IoBufs::sync_to`, store of `stable` | `IoBufs::stable` | what the sync did | `loom_stable_is_seen_only_after_the_sync` |
+//! | P4 | `Readers::open`, store of the life | `Readers::is_open`, load of the life | where the life's bytes belong | `loom_a_reader_sees_only_whole_messages` |
+//! | P5 | `Readers::close`, fence | `Readers::pin` and `Pin::release`, fences | the end of the life, or the pin; that it is awaited, or that it is gone | `loom_a_reader_sees_only_whole_messages` |
+//! | P6 | `Pin::release`, subtraction | `Readers::close`, loads of the pins | that reading is over | `loom_a_reader_sees_only_whole_messages` |
 //!
 //! Everything else is guarded by two locks, taken in the order *roll*, *progress*; every condition that a thread sleeps
 //! for is checked under the lock that its notifier takes.
@@ -50,6 +53,7 @@ mod memory;
 mod options;
 mod progress;
 mod read;
+mod readers;
 mod reserve;
 mod rounds;
 mod slot;

@@ -36,8 +36,6 @@ pub(crate) struct Life {
     pub(crate) state: LifeState,
     /// The LSN of its first byte.
     pub(crate) lsn: Lsn,
-    /// Threads that read its memory.
-    pub(crate) pins: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +52,7 @@ pub(crate) enum LifeState {
 
 impl Progress {
     pub(crate) fn new(buffers: u32, tip: Lsn) -> Self {
-        let idle = Life { state: LifeState::Idle, lsn: tip, pins: 0 };
+        let idle = Life { state: LifeState::Idle, lsn: tip };
         Self {
             first_unwritten: 0,
             newest: 0,
@@ -73,14 +71,14 @@ impl Progress {
         (seq % self.lives.len() as u64) as usize
     }
 
-    /// Whether the buffer for `seq` may begin its next life (I5): its last content is written, and nobody reads it.
-    pub(crate) fn is_free(&self, seq: u64) -> bool {
-        seq < self.first_unwritten + self.lives.len() as u64 && self.lives[self.index(seq)].pins == 0
+    /// Whether what the buffer for `seq` held in its last life is written.
+    pub(crate) fn is_written(&self, seq: u64) -> bool {
+        seq < self.first_unwritten + self.lives.len() as u64
     }
 
     /// Notes that the buffer `seq` begins a life at `lsn`.
     pub(crate) fn open(&mut self, seq: u64, lsn: Lsn) {
-        self.lives[self.index(seq)] = Life { state: LifeState::Open, lsn, pins: 0 };
+        self.lives[self.index(seq)] = Life { state: LifeState::Open, lsn };
         self.newest = seq;
     }
 
@@ -122,13 +120,5 @@ impl Progress {
         let index = self.lives.iter().position(|life| life.state == LifeState::NoSpace)?;
         self.lives[index].state = LifeState::Open;
         Some(index)
-    }
-
-    /// The place of the unwritten buffer that `lsn` lies in.
-    pub(crate) fn holder(&self, lsn: Lsn) -> Option<usize> {
-        (self.first_unwritten..=self.newest)
-            .rev()
-            .map(|seq| self.index(seq))
-            .find(|&index| self.lives[index].lsn <= lsn)
     }
 }

@@ -1,8 +1,8 @@
-//! Reading what is not written yet, straight from the buffers.
+//! Reading what is in a buffer, straight from there: what is not written yet, and what was written last.
 
 use esker_format::Lsn;
 
-use crate::{EngineError, IoBufs, sync};
+use crate::{EngineError, IoBufs, readers::Pin, sync};
 
 /// Where the bytes at an LSN are.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,23 +26,12 @@ impl IoBufs {
     /// [`EngineError::NeverReserved`] at or beyond the end of the log; [`EngineError::NoSpace`],
     /// [`EngineError::Segment`] and [`EngineError::Poisoned`] if the buffer had to be written and could not be.
     pub fn read<T>(&self, lsn: Lsn, read: impl FnOnce(&[u8]) -> T) -> Result<Found<T>, EngineError> {
-        let mut progress = sync::lock(&self.progress);
-        if lsn < progress.written {
-            return Ok(Found::Written);
+        let mut read = Some(read);
+        if let Some(found) = self.read_in_memory(lsn, &mut read) {
+            return Ok(Found::InMemory(found));
         }
-        if let Some(index) = progress.holder(lsn) {
-            progress.lives[index].pins += 1;
-            drop(progress);
-            // The pin is released even if `read` panics: otherwise the ring would stop here for ever.
-            let _pin = Pin { engine: self, index };
-            let slot = &self.slots[index];
-            if let (Some(settled), Some(at)) = (slot.settled(), slot.at(lsn))
-                && at < settled
-            {
-                return Ok(Found::InMemory(read(slot.settled_bytes(at, settled))));
-            }
-        } else {
-            drop(progress);
+        if lsn < sync::lock(&self.progress).written {
+            return Ok(Found::Written);
         }
         let end = self.reserved();
         if lsn >= end {
@@ -52,21 +41,40 @@ impl IoBufs {
         self.await_written(lsn + 1)?;
         Ok(Found::Written)
     }
+
+    /// Calls `read` if `lsn` lies in a buffer, below what is complete there. Takes no lock unless somebody waits for the
+    /// buffer. Costs a look at each buffer from the open one back to the one with `lsn`.
+    fn read_in_memory<T>(&self, lsn: Lsn, read: &mut Option<impl FnOnce(&[u8]) -> T>) -> Option<T> {
+        let newest = self.newest();
+        let oldest = (newest + 1).saturating_sub(self.slots.len() as u64);
+        let slots = (oldest..=newest).rev().map(|seq| &self.slots[self.index(seq)]);
+        let mut lives = slots.filter_map(|slot| Some((slot, slot.readers.life()?)));
+        let (slot, first) = lives.find(|&(_, first)| first <= lsn)?;
+        let pinned = Pinned { engine: self, pin: Some(slot.readers.pin()) };
+        if !slot.readers.is_open(first) {
+            return None;
+        }
+        let (settled, at) = (slot.settled()?, slot.at(lsn)?);
+        if at >= settled {
+            return None;
+        }
+        let found = read.take().map(|read| read(slot.settled_bytes(at, settled)));
+        drop(pinned);
+        found
+    }
 }
 
-/// Keeps a buffer's life from ending (I6).
-struct Pin<'a> {
+/// A pin that is given back even if reading panics: otherwise the ring would stop here for ever.
+struct Pinned<'a> {
     engine: &'a IoBufs,
-    /// The place of the buffer in the ring.
-    index: usize,
+    /// `None` once it is given back.
+    pin: Option<Pin<'a>>,
 }
 
-impl Drop for Pin<'_> {
+impl Drop for Pinned<'_> {
     fn drop(&mut self) {
-        let mut progress = sync::lock(&self.engine.progress);
-        let life = &mut progress.lives[self.index];
-        life.pins -= 1;
-        if life.pins == 0 {
+        if self.pin.take().is_some_and(Pin::release) {
+            let progress = sync::lock(&self.engine.progress);
             self.engine.notify(&progress);
         }
     }

@@ -14,6 +14,7 @@ use esker_header::{BufferOffset, Header, Refusal, Room};
 
 use crate::{
     memory::BufferMemory,
+    readers::Readers,
     sync::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
@@ -35,6 +36,7 @@ pub(crate) struct Slot {
     line: CachePadded<Line>,
     memory: BufferMemory,
     room: Room,
+    pub(crate) readers: Readers,
 }
 
 /// What every claim touches, on a cache line of its own.
@@ -79,6 +81,7 @@ impl Slot {
             }),
             memory: BufferMemory::new(room.end.get() as usize),
             room,
+            readers: Readers::new(),
         }
     }
 
@@ -222,7 +225,7 @@ impl Slot {
     /// The memory position of an LSN that does not lie before this life; `None` if it lies so far behind that no position
     /// can be.
     pub(crate) fn at(&self, lsn: Lsn) -> Option<u32> {
-        // ORDERING: Relaxed: callers are ordered after `open` by a lock.
+        // ORDERING: Relaxed: callers are ordered after `open` by P4.
         u32::try_from(lsn.get().wrapping_sub(self.line.base.load(Ordering::Relaxed))).ok()
     }
 

@@ -123,7 +123,7 @@ fn one_sync_serves_everything_before_it() {
 }
 
 #[test]
-fn a_message_is_read_from_memory_until_it_is_written() {
+fn a_message_is_read_from_memory_until_its_buffer_begins_another_life() {
     let bench = Bench::new(1024, 2, 4096, 0);
     let first = bench.append(b"first");
     let second = bench.append(b"second");
@@ -133,6 +133,12 @@ fn a_message_is_read_from_memory_until_it_is_written() {
     assert_eq!(read(second), Found::InMemory(b"second".to_vec()));
     assert_eq!(bench.engine.stats().writes, 0, "reading wrote something");
     bench.engine.write_out().unwrap();
+    assert_eq!(read(second), Found::InMemory(b"second".to_vec()));
+    // The second buffer, and the first again.
+    for _ in 0..2 {
+        bench.append(b"another");
+        bench.engine.write_out().unwrap();
+    }
     assert_eq!(read(second), Found::Written);
 }
 

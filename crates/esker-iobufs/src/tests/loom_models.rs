@@ -91,6 +91,8 @@ fn loom_a_reader_sees_only_whole_messages() {
                 bench.engine.seal_open_buffer().unwrap();
                 bench.append(&[3; 8]);
                 bench.engine.seal_open_buffer().unwrap();
+                // Over the first message, in the next life of its buffer.
+                bench.append(&[4; 8]);
             })
         };
         let found = bench.engine.read(first, |bytes| {

@@ -151,10 +151,10 @@ impl Log {
         let claims = table.segments.iter().map(|(&base, &(segment, _))| (segment, base));
         let recovered = RecoveredLog { segment_bytes, slot_count: slots, floor, tip, holes: &[] };
         let accountant = Accountant::recover(recovered, claims)
-            .expect("recovery has checked that every segment from the floor to the tip is there, once");
+            .expect("recovery has checked that every segment from the floor to the tip is there, once")
+            .with_slots_max(options.segments_max.unwrap_or(u32::MAX));
         let tip_segment = table.locate(tip.segment_base(segment_bytes)).unwrap_or_default();
-        let slots_max = options.segments_max.unwrap_or(u32::MAX);
-        let segments = Arc::new(Segments::new(file.clone(), accountant, floor, leftovers, slots_max));
+        let segments = Arc::new(Segments::new(file.clone(), accountant, floor, leftovers));
         let engine = Arc::new(
             IoBufs::start(
                 file.clone(),

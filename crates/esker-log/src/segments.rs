@@ -32,7 +32,6 @@ pub(crate) struct Segments {
     state: ShardedLock<State>,
     ahead: Ahead,
     due: DueList,
-    slots_max: u32,
 }
 
 #[derive(Debug)]
@@ -51,15 +50,13 @@ impl Segments {
         accountant: Accountant,
         floor: Lsn,
         leftovers: Vec<SegmentId>,
-        slots_max: u32,
     ) -> Self {
         let taken = u64::from(accountant.slot_count()) * u64::from(accountant.segment_bytes().get());
         Self {
             ahead: Ahead::new(file.clone(), taken),
             file,
-            state: ShardedLock::new(State { accountant: accountant.with_slots_max(slots_max), floor, leftovers }),
+            state: ShardedLock::new(State { accountant, floor, leftovers }),
             due: DueList::default(),
-            slots_max,
         }
     }
 
@@ -77,8 +74,11 @@ impl Segments {
     /// Writes a piece of the place where the next segment will be, unless there is one to be used again. Returns whether
     /// there is more to do.
     pub(crate) fn write_ahead(&self) -> bool {
-        let stats = self.stats();
-        stats.free + stats.freed == 0 && stats.slots < self.slots_max && self.ahead.write_piece(self.segment_bytes())
+        let (stats, slots_max) = {
+            let state = self.look();
+            (state.accountant.stats(), state.accountant.slots_max())
+        };
+        stats.free + stats.freed == 0 && stats.slots < slots_max && self.ahead.write_piece(self.segment_bytes())
     }
 
     fn look(&self) -> ShardedLockReadGuard<'_, State> {

@@ -95,6 +95,12 @@ impl Accountant {
         self
     }
 
+    /// The most slots the file may have.
+    #[must_use]
+    pub fn slots_max(&self) -> u32 {
+        self.slots_max
+    }
+
     /// Allocates a slot for the segment that begins at `base`: the lowest free slot, or else a new one at the end of
     /// the file. The segment is Active. O(log n) in the number of slots.
     ///

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     sync::Arc,
+    time::Duration,
 };
 
 use esker_format::{Epoch, FileOffset, LogId, Lsn, SegmentBytes};
@@ -66,6 +67,7 @@ pub fn engine_on_nothing() -> IoBufs {
         epoch: Epoch::new(1),
         tip: Lsn::ZERO,
         tip_segment: FileOffset::ZERO,
+        yield_max: Duration::ZERO,
         unsynced_bytes_max: u64::MAX,
     };
     IoBufs::start(Arc::new(NullFile), Arc::new(Endless), options).expect("valid options")

@@ -201,8 +201,9 @@ fn perform(task: &Task) -> Fallible<Outcome> {
             let (writers, record_bytes) = (LATENCY_WRITERS, RECORD_BYTES);
             let size = Size { promise: Promise::Buffered, writers, record_bytes, bytes: task.bytes };
             match contender {
-                Contender::Esker => latency::run::<Esker>(dir, size, pace, time),
-                Contender::Mutexed => latency::run::<Mutexed>(dir, size, pace, time),
+                Contender::Esker => latency::run::<Esker>(dir, size, pace, time, Keeps::Everything),
+                Contender::Mutexed => latency::run::<Mutexed>(dir, size, pace, time, Keeps::Everything),
+                Contender::LimitMemory => latency::run::<private::Apart>(dir, size, pace, time, Keeps::Nothing),
                 other => cannot(*other, *measure),
             }
         }

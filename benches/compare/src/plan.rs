@@ -175,9 +175,11 @@ fn append(quick: bool) -> Vec<Row> {
 }
 
 fn latency(quick: bool) -> Vec<Row> {
-    use Contender::{Esker, Mutexed};
-    let row =
-        |pace, bytes| Row::new(Measure::Latency { pace }, vec![Esker, Mutexed], if quick { 300 } else { 1000 }, bytes);
+    use Contender::{Esker, LimitMemory, Mutexed};
+    let row = |pace, bytes| {
+        let contenders = vec![Esker, Mutexed, LimitMemory];
+        Row::new(Measure::Latency { pace }, contenders, if quick { 300 } else { 1000 }, bytes)
+    };
     vec![row(Pace::Slow, 64 * MIB), row(Pace::Full, 256 * MIB)]
 }
 

@@ -2,20 +2,22 @@
 //!
 //! Whoever waits first leads a *round*: it seals the open buffer, waits until the contiguous prefix with its message is
 //! written, syncs, and moves the watermark. Who comes meanwhile joins a *cohort* (`rounds.rs`) and sleeps; their messages
-//! gather in the next buffer. The end of a round wakes the cohort that it covered and one of the next, who leads.
+//! gather in the next buffer. The end of a round wakes the cohort that it covered and one of the next, who leads. Where
+//! many wait for a fast device, nobody sleeps: they yield to one another and look at the watermark.
 //!
 //! Before it seals, a leader gives those whom the last round served a moment to come back, if that has paid lately: so
 //! all of them share one sync, where otherwise two halves would take turns.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use esker_format::{FileOffset, Lsn};
 
 use crate::{
     EngineError, IoAction, IoBufs,
     engine::StopOnPanic,
-    rounds::{Patience, Wake},
-    sync::{self, Ordering, thread},
+    progress::Progress,
+    rounds::{Member, Patience, Wake},
+    sync::{self, MutexGuard, Ordering, thread},
 };
 
 impl IoBufs {
@@ -35,6 +37,7 @@ impl IoBufs {
             return Ok(stable);
         }
         let mut exists = false;
+        let mut yielded = false;
         let mut progress = sync::lock(&self.progress);
         loop {
             // What is stable stays so even after the engine has stopped.
@@ -56,11 +59,21 @@ impl IoBufs {
                 continue;
             }
             self.counters.commit_waits.add(1);
-            let cohort = progress.rounds.join(lsn);
-            progress = sync::wait(&self.committed[cohort.index()], &self.progress, progress);
-            progress.rounds.leave(cohort);
+            let yield_for = if yielded { Duration::ZERO } else { progress.rounds.yield_for() };
+            let member = progress.rounds.join(lsn);
+            if yield_for.is_zero() {
+                progress = self.sleep(progress, member);
+                continue;
+            }
+            drop(progress);
+            if let Some(stable) = self.yield_until_stable(lsn, yield_for) {
+                return Ok(stable);
+            }
+            yielded = true;
+            progress = sync::lock(&self.progress);
+            progress.rounds.leave(member, false);
         }
-        let patience = progress.rounds.begin();
+        let patience = self.begin_round(&mut progress);
         drop(progress);
         let _round = Round(self);
         self.gather(&patience);
@@ -100,12 +113,11 @@ impl IoBufs {
                 break;
             }
             let stable = progress.stable;
-            let cohort = progress.rounds.join(stable);
-            progress = sync::wait(&self.committed[cohort.index()], &self.progress, progress);
-            progress.rounds.leave(cohort);
+            let member = progress.rounds.join(stable);
+            progress = self.sleep(progress, member);
         }
         // Nobody is waited for: those who want more than was written lead a round of their own.
-        progress.rounds.begin();
+        self.begin_round(&mut progress);
         let written = progress.written;
         progress.rounds.close(written);
         drop(progress);
@@ -116,6 +128,44 @@ impl IoBufs {
     fn check_reserved(&self, lsn: Lsn) -> Result<(), EngineError> {
         let end = self.reserved();
         if lsn >= end { Err(EngineError::NeverReserved { lsn, end }) } else { Ok(()) }
+    }
+
+    /// Sleeps until the round of `member` has ended, or it is to lead the next one, or for no reason.
+    fn sleep<'a>(&'a self, mut progress: MutexGuard<'a, Progress>, member: Member) -> MutexGuard<'a, Progress> {
+        progress.rounds.sleep(member);
+        progress = sync::wait(&self.committed[member.index()], &self.progress, progress);
+        progress.rounds.leave(member, true);
+        progress
+    }
+
+    /// Lets other threads run until `lsn` is stable. Gives up when nobody leads, or when it took longer than `at_most`.
+    ///
+    /// Whoever returns with its LSN stable has not left its cohort: the end of the round, which is near, dismisses that.
+    fn yield_until_stable(&self, lsn: Lsn, at_most: Duration) -> Option<Lsn> {
+        let began = Instant::now();
+        loop {
+            // Loom would run everybody else until they wait, so that whoever yields would never give up.
+            if cfg!(not(all(test, loom))) {
+                thread::yield_now();
+            }
+            let stable = self.stable();
+            if stable > lsn {
+                return Some(stable);
+            }
+            // ORDERING: Relaxed: a hint; whoever gives up looks again under the lock.
+            let is_led = self.led.load(Ordering::Relaxed);
+            // Loom knows no time, and a wait without end would be one schedule too many.
+            if !is_led || cfg!(all(test, loom)) || began.elapsed() >= at_most {
+                return None;
+            }
+        }
+    }
+
+    /// The caller leads a round, from now until [`Round`] is dropped.
+    fn begin_round(&self, progress: &mut Progress) -> Patience {
+        // ORDERING: Relaxed: a hint to those who yield; the lock guards the truth.
+        self.led.store(true, Ordering::Relaxed);
+        progress.rounds.begin()
     }
 
     /// Gives those whom the last round served a moment to come back.
@@ -186,9 +236,11 @@ impl Drop for Round<'_> {
         let mut progress = sync::lock(&engine.progress);
         let stable = progress.stable;
         let woken = progress.rounds.end(stable);
+        // ORDERING: Relaxed: a hint to those who yield, who then take the lock.
+        engine.led.store(false, Ordering::Relaxed);
         drop(progress);
         for (cohort, wake) in woken {
-            let committed = &engine.committed[cohort.index()];
+            let committed = &engine.committed[cohort];
             match wake {
                 Wake::Nobody => (),
                 Wake::Leader => committed.notify_one(),

@@ -14,7 +14,7 @@ use crate::{
     ActiveSegment, EngineError, IoAction, Options, OptionsError, Poison, SegmentSource, SourceError, Stats,
     progress::{LifeState, Progress},
     reserve::Reservation,
-    rounds::Cohort,
+    rounds::Rounds,
     slot::{Claim, Place, Slot},
     stats::Counters,
     sync::{self, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering},
@@ -35,7 +35,9 @@ pub struct IoBufs {
     /// stopped.
     moved: Condvar,
     /// Notified at the end of a commit round, and when the engine stops: one for each cohort of waiters.
-    pub(crate) committed: [Condvar; Cohort::COUNT],
+    pub(crate) committed: [Condvar; Rounds::COHORTS],
+    /// A copy of `Rounds::is_led` for those who wait without sleeping.
+    pub(crate) led: CachePadded<AtomicBool>,
     pub(crate) counters: CachePadded<Counters>,
     pub(crate) file: Arc<dyn StorageFile>,
     pub(crate) source: Arc<dyn SegmentSource>,
@@ -82,14 +84,16 @@ impl IoBufs {
     ) -> Result<Self, OptionsError> {
         options.validate()?;
         let room = options.room();
+        let rounds = Rounds::new(sync::cores(), options.yield_max);
         let engine = Self {
             slots: std::iter::repeat_with(|| Slot::new(room)).take(options.buffers as usize).collect(),
             hot: CachePadded::new(Hot { current: AtomicU64::new(0), stopped: AtomicBool::new(false) }),
             stable: CachePadded::new(AtomicU64::new(options.tip.get())),
             roll: CachePadded::new(Mutex::new(Roll::default())),
-            progress: CachePadded::new(Mutex::new(Progress::new(options.buffers, options.tip))),
+            progress: CachePadded::new(Mutex::new(Progress::new(options.buffers, options.tip, rounds))),
             moved: Condvar::new(),
             committed: [Condvar::new(), Condvar::new()],
+            led: CachePadded::new(AtomicBool::new(false)),
             counters: CachePadded::default(),
             file,
             source,

@@ -1,5 +1,7 @@
 //! What an engine is started with.
 
+use std::time::Duration;
+
 use esker_format::{Epoch, FileOffset, LogId, Lsn, MESSAGE_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentBytes};
 use esker_header::{BufferOffset, Room};
 
@@ -36,6 +38,10 @@ pub struct Options {
     /// Where the segment that `tip` lies in begins in the file. Not used when `tip` is the first byte of a segment,
     /// because the source is asked for that one.
     pub tip_segment: FileOffset,
+    /// For how long a thread that waits for a commit may yield its core to other threads, over and over, before it sleeps.
+    /// That spares waking it, and is done only while at least four threads for each core wait and a sync takes less than a
+    /// third of this. Zero for never.
+    pub yield_max: Duration,
     /// How many bytes may be written and not synced before [`SegmentSource::sync_due`](crate::SegmentSource::sync_due) is
     /// called. `u64::MAX` for never.
     pub unsynced_bytes_max: u64,

@@ -51,7 +51,7 @@ pub(crate) enum LifeState {
 }
 
 impl Progress {
-    pub(crate) fn new(buffers: u32, tip: Lsn) -> Self {
+    pub(crate) fn new(buffers: u32, tip: Lsn, rounds: Rounds) -> Self {
         let idle = Life { state: LifeState::Idle, lsn: tip };
         Self {
             first_unwritten: 0,
@@ -60,7 +60,7 @@ impl Progress {
             written: tip,
             stable: tip,
             sync_asked: false,
-            rounds: Rounds::new(),
+            rounds,
             sleepers: 0,
             poison: None,
         }

@@ -4,26 +4,42 @@
 //!
 //! Waiters of one round form a *cohort*. One cohort at most is being synced for; whoever comes meanwhile and is not
 //! covered gathers in the next. A cohort sleeps on one condition variable, so that the end of a round wakes all of it
-//! with one call and nobody else.
+//! with one call and nobody else. Where many wait for a fast device, they do not sleep at all but yield their cores to one
+//! another until the round has ended.
 
 use std::time::Duration;
 
 use esker_format::Lsn;
 
-/// The place of a cohort's condition variable. Two suffice: when a cohort begins to gather, the one before the last was
-/// woken as a whole.
+/// A waiter's place in a cohort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cohort(usize);
+pub(crate) struct Member {
+    /// The cohort's place, and that of its condition variable.
+    index: usize,
+    generation: u64,
+}
+
+impl Member {
+    pub(crate) fn index(self) -> usize {
+        self.index
+    }
+}
+
+/// Those who wait for the same round.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cohort {
+    /// How often this place was used before: a cohort is dismissed as a whole, and its members may learn of it late.
+    generation: u64,
+    /// How many wait.
+    present: u32,
+    /// How many of them sleep. The others look by themselves whether the round has ended.
+    asleep: u32,
+}
 
 impl Cohort {
-    pub(crate) const COUNT: usize = 2;
-
-    pub(crate) fn index(self) -> usize {
-        self.0
-    }
-
-    fn other(self) -> Self {
-        Self(1 - self.0)
+    /// Whoever was here is on its own.
+    fn dismiss(&mut self) {
+        *self = Self { generation: self.generation + 1, ..Self::default() };
     }
 }
 
@@ -44,21 +60,35 @@ pub(crate) struct Rounds {
     leading: bool,
     /// Up to where the running round covers, once that is decided.
     covers: Option<Lsn>,
-    /// The cohort that whoever is not covered joins.
-    gathering: Cohort,
-    /// How many sleep in each cohort.
-    sleepers: [u32; Cohort::COUNT],
+    /// The place of the cohort that whoever is not covered joins.
+    gathering: usize,
+    cohorts: [Cohort; Self::COHORTS],
     gather: Gather,
+    /// How many must wait for waiters to yield.
+    yielders_min: u32,
+    /// For how long a waiter yields at most.
+    yield_max: Duration,
 }
 
 impl Rounds {
-    pub(crate) fn new() -> Self {
+    /// How many cohorts there may be. Two suffice: when one begins to gather, the one before the last was dismissed.
+    pub(crate) const COHORTS: usize = 2;
+    /// Waiters yield when there are so many for each core. A sync then costs each of them at most this part of its time on
+    /// a core, and the cores are busy with waking them otherwise.
+    const YIELDERS_PER_CORE: u32 = 4;
+    /// For how many syncs a waiter yields: what is left of one it is not covered by, its own, and half of one for each
+    /// leader's patience.
+    const YIELD_SYNCS: u32 = 3;
+
+    pub(crate) fn new(cores: u32, yield_max: Duration) -> Self {
         Self {
             leading: false,
             covers: None,
-            gathering: Cohort(0),
-            sleepers: [0; Cohort::COUNT],
+            gathering: 0,
+            cohorts: [Cohort::default(); Self::COHORTS],
             gather: Gather::default(),
+            yielders_min: cores.saturating_mul(Self::YIELDERS_PER_CORE),
+            yield_max,
         }
     }
 
@@ -66,18 +96,48 @@ impl Rounds {
         self.leading
     }
 
-    /// The caller sleeps until the round that covers `lsn` has ended. Only while a round is led, whose end wakes it.
-    pub(crate) fn join(&mut self, lsn: Lsn) -> Cohort {
-        debug_assert!(self.leading, "nobody would wake whoever joins now");
-        let covered = self.covers.is_some_and(|end| lsn < end);
-        let cohort = if covered { self.gathering.other() } else { self.gathering };
-        self.sleepers[cohort.0] += 1;
-        cohort
+    /// The place of the cohort that is not gathering.
+    fn covered(&self) -> usize {
+        Self::COHORTS - 1 - self.gathering
     }
 
-    /// The caller has woken.
-    pub(crate) fn leave(&mut self, cohort: Cohort) {
-        self.sleepers[cohort.0] -= 1;
+    /// The caller waits for the round that covers `lsn`. Only while a round is led, whose end wakes it.
+    pub(crate) fn join(&mut self, lsn: Lsn) -> Member {
+        debug_assert!(self.leading, "nobody would wake whoever joins now");
+        let is_covered = self.covers.is_some_and(|end| lsn < end);
+        let index = if is_covered { self.covered() } else { self.gathering };
+        let cohort = &mut self.cohorts[index];
+        cohort.present += 1;
+        Member { index, generation: cohort.generation }
+    }
+
+    /// For how long a waiter is to yield its core to others before it sleeps.
+    ///
+    /// To wake a thread takes several microseconds of a core. A device that syncs in a hundred has then to wait for the
+    /// threads; but with several waiters for each core, cores go from one waiter to the next, and whoever is covered goes
+    /// on in its turn. Few waiters would only burn what others can use.
+    pub(crate) fn yield_for(&self) -> Duration {
+        // Loom knows no time, and no cores.
+        if cfg!(all(test, loom)) {
+            return self.yield_max;
+        }
+        let at_most = self.gather.sync * Self::YIELD_SYNCS;
+        if self.gather.expected < self.yielders_min || at_most > self.yield_max { Duration::ZERO } else { at_most }
+    }
+
+    /// The member goes to sleep.
+    pub(crate) fn sleep(&mut self, member: Member) {
+        debug_assert_eq!(self.cohorts[member.index].generation, member.generation);
+        self.cohorts[member.index].asleep += 1;
+    }
+
+    /// The member, which slept if `asleep`, no longer waits.
+    pub(crate) fn leave(&mut self, member: Member, asleep: bool) {
+        let cohort = &mut self.cohorts[member.index];
+        if cohort.generation == member.generation {
+            cohort.present -= 1;
+            cohort.asleep -= u32::from(asleep);
+        }
     }
 
     /// The caller leads a round. Returns for how long it is to wait for others.
@@ -89,7 +149,7 @@ impl Rounds {
 
     /// How many the round serves as it stands: the gathered and the leader.
     fn present(&self) -> u32 {
-        self.sleepers[self.gathering.0] + 1
+        self.cohorts[self.gathering].present + 1
     }
 
     /// Whether everybody came whom `patience` waits for.
@@ -105,7 +165,7 @@ impl Rounds {
     /// The round covers everything below `end`; who comes later and is not covered gathers for the next.
     pub(crate) fn close(&mut self, end: Lsn) {
         self.covers = Some(end);
-        self.gathering = self.gathering.other();
+        self.gathering = self.covered();
     }
 
     /// A sync took this long.
@@ -113,23 +173,30 @@ impl Rounds {
         self.gather.synced(took);
     }
 
-    /// The round has ended, with everything below `stable` stable. Returns what to wake: first the gathering cohort, then
-    /// the covered one.
-    pub(crate) fn end(&mut self, stable: Lsn) -> [(Cohort, Wake); Cohort::COUNT] {
+    /// The round has ended, with everything below `stable` stable. Returns which cohorts' places to wake: first that of the
+    /// gathering one, then that of the covered.
+    pub(crate) fn end(&mut self, stable: Lsn) -> [(usize, Wake); Self::COHORTS] {
         self.leading = false;
         let covers = self.covers.take();
-        let (gathering, covered) = (self.gathering, self.gathering.other());
-        let all = |cohort: Cohort| if self.sleepers[cohort.0] > 0 { Wake::All } else { Wake::Nobody };
-        let next = match (self.sleepers[gathering.0], covers) {
-            (0, _) => Wake::Nobody,
+        let (next, served) = (self.gathering, self.covered());
+        let all = |cohort: Cohort| if cohort.asleep > 0 { Wake::All } else { Wake::Nobody };
+        let all_served = all(self.cohorts[served]);
+        self.gather.expected = self.cohorts[next].present + covers.map_or(0, |_| self.cohorts[served].present + 1);
+        self.cohorts[served].dismiss();
+        let Cohort { present, asleep, .. } = self.cohorts[next];
+        let one_of_next = if covers.is_some_and(|end| stable > end) {
             // More became stable than was promised, so that some of the gathered may have nothing to wait for. Were one of
-            // them woken to lead, it would not, and nobody else would.
-            (_, Some(end)) if stable > end => Wake::All,
-            _ => Wake::Leader,
+            // them to lead, it would not, and nobody else would.
+            let woken = all(self.cohorts[next]);
+            self.cohorts[next].dismiss();
+            woken
+        } else if asleep > 0 && asleep == present {
+            Wake::Leader
+        } else {
+            // Nobody is there, or one who does not sleep leads.
+            Wake::Nobody
         };
-        let served = if covers.is_some() { self.sleepers[covered.0] + 1 } else { 0 };
-        self.gather.expected = served + self.sleepers[gathering.0];
-        [(gathering, next), (covered, all(covered))]
+        [(next, one_of_next), (served, all_served)]
     }
 }
 
@@ -208,15 +275,27 @@ mod tests {
 
     const SYNC: Duration = Duration::from_micros(100);
 
+    /// Rounds whose waiters sleep.
+    fn sleeping() -> Rounds {
+        Rounds::new(1, Duration::ZERO)
+    }
+
+    fn asleep(rounds: &mut Rounds, lsn: u64) -> Member {
+        let member = rounds.join(Lsn::new(lsn));
+        rounds.sleep(member);
+        member
+    }
+
     /// A round that serves `covered` sleepers and leaves `waiting` for the next.
-    fn round(rounds: &mut Rounds, covered: u32, waiting: u32) -> [(Cohort, Wake); 2] {
+    fn round(rounds: &mut Rounds, covered: u32, waiting: u32) -> [(usize, Wake); 2] {
         rounds.begin();
-        let covered: Vec<_> = (0..covered).map(|_| rounds.join(Lsn::new(5))).collect();
+        let covered: Vec<_> = (0..covered).map(|_| asleep(rounds, 5)).collect();
         rounds.close(Lsn::new(10));
-        let waiting: Vec<_> = (0..waiting).map(|_| rounds.join(Lsn::new(10))).collect();
+        let waiting: Vec<_> = (0..waiting).map(|_| asleep(rounds, 10)).collect();
         rounds.synced(SYNC);
         let woken = rounds.end(Lsn::new(10));
-        covered.into_iter().chain(waiting).for_each(|cohort| rounds.leave(cohort));
+        covered.into_iter().chain(waiting).for_each(|member| rounds.leave(member, true));
+        assert!(rounds.cohorts.iter().all(|cohort| cohort.present == 0 && cohort.asleep == 0));
         woken
     }
 
@@ -228,7 +307,7 @@ mod tests {
             (0, 3, [Wake::Leader, Wake::Nobody]),
             (2, 2, [Wake::Leader, Wake::All]),
         ] {
-            let mut rounds = Rounds::new();
+            let mut rounds = sleeping();
             // Twice, so that the cohorts have changed places.
             for _ in 0..2 {
                 let woken = round(&mut rounds, covered, waiting);
@@ -240,7 +319,7 @@ mod tests {
 
     #[test]
     fn whoever_is_covered_by_the_running_round_joins_it() {
-        let mut rounds = Rounds::new();
+        let mut rounds = sleeping();
         rounds.begin();
         let before = rounds.join(Lsn::new(5));
         rounds.close(Lsn::new(10));
@@ -250,26 +329,79 @@ mod tests {
 
     #[test]
     fn all_of_the_next_cohort_wake_if_more_is_stable_than_was_promised() {
-        let mut rounds = Rounds::new();
+        let mut rounds = sleeping();
         rounds.begin();
         rounds.close(Lsn::new(10));
-        let waiting = rounds.join(Lsn::new(10));
+        let waiting = asleep(&mut rounds, 10);
         let woken = rounds.end(Lsn::new(11));
-        assert_eq!(woken[0], (waiting, Wake::All));
+        assert_eq!(woken[0], (waiting.index(), Wake::All));
     }
 
     #[test]
     fn a_round_that_never_closed_hands_over_to_one_of_its_own() {
-        let mut rounds = Rounds::new();
+        let mut rounds = sleeping();
         rounds.begin();
-        let waiting = rounds.join(Lsn::new(5));
-        assert_eq!(rounds.end(Lsn::new(0))[0], (waiting, Wake::Leader));
+        let waiting = asleep(&mut rounds, 5);
+        assert_eq!(rounds.end(Lsn::new(0))[0], (waiting.index(), Wake::Leader));
         assert!(!rounds.is_led());
     }
 
     #[test]
+    fn nobody_is_woken_to_lead_if_one_is_awake() {
+        let mut rounds = sleeping();
+        rounds.begin();
+        rounds.close(Lsn::new(10));
+        asleep(&mut rounds, 10);
+        let awake = rounds.join(Lsn::new(10));
+        assert_eq!(rounds.end(Lsn::new(10))[0].1, Wake::Nobody);
+        // It sleeps only while a round is led, and from then on is one to wake.
+        rounds.begin();
+        rounds.leave(awake, false);
+        asleep(&mut rounds, 10);
+        assert_eq!(rounds.end(Lsn::new(10))[0].1, Wake::Leader);
+    }
+
+    #[test]
+    fn whoever_returned_by_itself_is_gone_when_the_round_has_ended() {
+        let mut rounds = sleeping();
+        rounds.begin();
+        let served = rounds.join(Lsn::new(5));
+        rounds.close(Lsn::new(10));
+        rounds.end(Lsn::new(10));
+        // What it says later, the cohort that has its place now does not take for one of its own.
+        rounds.begin();
+        rounds.close(Lsn::new(10));
+        let other = rounds.join(Lsn::new(10));
+        assert_eq!(other.index(), served.index());
+        rounds.leave(served, false);
+        assert_eq!(rounds.cohorts[other.index()].present, 1);
+    }
+
+    #[test]
+    fn waiters_yield_where_many_wait_for_a_fast_device() {
+        let yield_max = SYNC * Rounds::YIELD_SYNCS;
+        for (cores, waiters, sync, expected) in [
+            (2, 8, SYNC, yield_max),
+            (2, 7, SYNC, Duration::ZERO),
+            (3, 8, SYNC, Duration::ZERO),
+            (2, 8, SYNC * 2, Duration::ZERO),
+        ] {
+            let mut rounds = Rounds::new(cores, yield_max);
+            assert_eq!(rounds.yield_for(), Duration::ZERO, "nothing is known yet");
+            rounds.begin();
+            rounds.close(Lsn::new(10));
+            for _ in 1..waiters {
+                rounds.join(Lsn::new(5));
+            }
+            rounds.synced(sync);
+            rounds.end(Lsn::new(10));
+            assert_eq!(rounds.yield_for(), expected, "{cores} cores, {waiters} waiters, {sync:?}");
+        }
+    }
+
+    #[test]
     fn a_leader_waits_for_those_the_last_round_served_and_gives_up_if_they_do_not_come() {
-        let mut rounds = Rounds::new();
+        let mut rounds = sleeping();
         round(&mut rounds, 7, 8);
         // The first wait comes after a number of rounds without.
         let mut waits = 0;

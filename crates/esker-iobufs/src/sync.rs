@@ -57,18 +57,23 @@ pub(crate) fn wait<'a, T>(_: &Condvar, mutex: &'a Mutex<T>, guard: MutexGuard<'a
     lock(mutex)
 }
 
+/// How many threads can run at once, or one if nobody says.
+pub(crate) fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
+}
+
 /// Whether this thread is unwinding.
 pub(crate) fn is_panicking() -> bool {
     std::thread::panicking()
 }
 
-/// As [`model`], for a model of more threads than the others: with no more than two preemptions, whatever is asked for.
+/// As [`model`], for a model of more threads than the others: with one preemption fewer than is asked for.
 #[cfg(test)]
 pub(crate) fn wide_model(f: impl Fn() + Send + Sync + 'static) {
     #[cfg(loom)]
     {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(builder.preemption_bound.map_or(2, |bound| bound.min(2)));
+        builder.preemption_bound = builder.preemption_bound.map(|bound| bound.saturating_sub(1).max(1));
         builder.check(f);
     }
     #[cfg(not(loom))]

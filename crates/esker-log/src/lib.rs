@@ -63,7 +63,10 @@ pub use esker_iobufs::{Poison, Reservation};
 pub use esker_storage as storage;
 pub use iter::Iter;
 pub use log::{Log, Truncation};
-pub use options::{BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Options, SEGMENT_BYTES_DEFAULT, UNSYNCED_BYTES_MAX_DEFAULT};
+pub use options::{
+    BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Options, SEGMENT_BYTES_DEFAULT, UNSYNCED_BYTES_MAX_DEFAULT,
+    YIELD_MAX_DEFAULT,
+};
 pub use reader::{LogReader, LogStat, MessageInfo, Messages, VerifyReport};
 pub use record::{Record, RecordRef};
 pub use recovery::{RecoveryNote, RecoveryReport, TornTail};

@@ -167,6 +167,7 @@ impl Log {
                     epoch,
                     tip,
                     tip_segment,
+                    yield_max: options.yield_max,
                     unsynced_bytes_max: options.unsynced_bytes_max.unwrap_or(u64::MAX),
                 },
             )

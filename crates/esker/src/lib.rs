@@ -11,7 +11,7 @@ pub use esker_log::{
     BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Corruption, CorruptionKind, DamageKind, Epoch, Error, ErrorKind, FileOffset,
     Iter, Log, LogId, LogReader, LogStat, Lsn, MessageInfo, MessageKind, Messages, Options, Poison, Record, RecordRef,
     RecoveryNote, RecoveryReport, Reservation, SEGMENT_BYTES_DEFAULT, SegmentBytes, SegmentId, Stats, TornTail,
-    Truncation, UNSYNCED_BYTES_MAX_DEFAULT, VerifyReport, format, storage,
+    Truncation, UNSYNCED_BYTES_MAX_DEFAULT, VerifyReport, YIELD_MAX_DEFAULT, format, storage,
     storage::{Access, FileStorage, LockError, MemStorage, Storage, StorageFile, StorageLock},
 };
 

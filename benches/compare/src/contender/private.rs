@@ -1,10 +1,14 @@
 //! `limit-memory` and `limit-buffered`: each writer has a buffer of its own, and shares nothing with the others.
+//! Where somebody syncs all the while, it is the thread of `limit-durable`, with a file of its own.
 
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 use crate::{
     Fallible,
-    contender::{Appender, Size, Subject},
+    contender::{
+        Appender, Size, Subject,
+        single::{self, Single},
+    },
     frames::{self, FRAME_BYTES},
     record::Tally,
 };
@@ -15,6 +19,12 @@ const BUFFER_BYTES: usize = 8 << 20;
 
 /// Buffers that are copied to, checksummed and thrown away.
 pub(crate) struct Memory;
+
+/// The same, and a file for the one thread more that syncs.
+pub(crate) struct Apart {
+    single: Single,
+    writers: u32,
+}
 
 /// Buffers that are written to each writer's part of one file.
 pub(crate) struct Buffered {
@@ -36,6 +46,30 @@ impl Subject for Memory {
 
     fn sync(&self) -> Fallible {
         Ok(())
+    }
+
+    fn read_back(self, _dir: &Path, _tally: &mut Tally) -> Fallible {
+        Err("nothing was kept".into())
+    }
+}
+
+impl Subject for Apart {
+    type Appender<'a> = Either<'a>;
+
+    fn create(dir: &Path, size: Size) -> Fallible<Self> {
+        Ok(Self { single: Single::create(dir, Size { writers: 1, ..size })?, writers: size.writers })
+    }
+
+    fn appender(&self, writer: u32) -> Fallible<Either<'_>> {
+        Ok(if writer < self.writers {
+            Either::Forgetful(Memory.appender(writer)?)
+        } else {
+            Either::Durable(self.single.appender(writer)?)
+        })
+    }
+
+    fn sync(&self) -> Fallible {
+        self.single.sync()
     }
 
     fn read_back(self, _dir: &Path, _tally: &mut Tally) -> Fallible {
@@ -103,6 +137,36 @@ impl Appender for Forgetful {
     fn finish(&mut self) -> Fallible {
         std::hint::black_box((&self.buffer, self.writer, self.appended));
         Ok(())
+    }
+}
+
+/// What a thread beside [`Apart`] does.
+pub(crate) enum Either<'a> {
+    Forgetful(Forgetful),
+    Durable(single::Writer<'a>),
+}
+
+impl Appender for Either<'_> {
+    #[inline]
+    fn append(&mut self, record: &[u8]) -> Fallible {
+        match self {
+            Self::Forgetful(appender) => appender.append(record),
+            Self::Durable(appender) => appender.append(record),
+        }
+    }
+
+    fn append_durable(&mut self, record: &[u8]) -> Fallible {
+        match self {
+            Self::Forgetful(appender) => appender.append_durable(record),
+            Self::Durable(appender) => appender.append_durable(record),
+        }
+    }
+
+    fn finish(&mut self) -> Fallible {
+        match self {
+            Self::Forgetful(appender) => appender.finish(),
+            Self::Durable(appender) => appender.finish(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Latencies, Written, latencies, record, set_latencies, settle};
+use super::{Latencies, Written, buffered::Keeps, latencies, record, set_latencies, settle};
 use crate::{
     Fallible,
     contender::{Appender, Size, Subject},
@@ -23,7 +23,7 @@ use crate::{
 /// Paced writers append so many, and then sleep until the next millisecond.
 const APPENDS_A_MILLI: u64 = 20;
 
-pub(crate) fn run<S: Subject>(dir: &Path, size: Size, pace: Pace, time: Duration) -> Fallible<Outcome> {
+pub(crate) fn run<S: Subject>(dir: &Path, size: Size, pace: Pace, time: Duration, keeps: Keeps) -> Fallible<Outcome> {
     let subject = S::create(dir, size)?;
     settle(dir)?;
     let each = size.bytes / u64::from(size.record_bytes) / u64::from(size.writers);
@@ -69,6 +69,9 @@ pub(crate) fn run<S: Subject>(dir: &Path, size: Size, pace: Pace, time: Duration
     outcome.set(Metric::PerSecond, counted.len() as f64 / elapsed.as_secs_f64());
     outcome.set(Metric::SyncsPerSecond, written.by_writer[size.writers as usize] as f64 / elapsed.as_secs_f64());
     set_latencies(&mut outcome, &counted);
+    if keeps == Keeps::Nothing {
+        return Ok(outcome);
+    }
     subject.sync()?;
     let mut tally = Tally::new(size.writers as usize + 1, size.record_bytes as usize);
     subject.read_back(dir, &mut tally)?;

@@ -4,7 +4,7 @@
 //! Buffers are tiny and messages a multiple of eight bytes long, so that the memory's granules (`memory.rs`) tell exactly
 //! which range somebody touches without having been ordered after its last holder.
 
-use std::{io::ErrorKind, sync::Arc};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind};
 
@@ -20,6 +20,11 @@ const HEADER: u64 = MESSAGE_HEADER_BYTES as u64;
 /// An engine in the middle of a segment: two buffers of 256 bytes.
 fn bench() -> Arc<Bench> {
     Arc::new(Bench::new(256, 2, 4096, 64))
+}
+
+/// The same, whose waiters yield once before they sleep.
+fn yielding_bench() -> Arc<Bench> {
+    Arc::new(Bench::yielding(Duration::from_millis(1), 256, 2, 4096, 64))
 }
 
 /// Every message up to `end` is whole.
@@ -137,48 +142,62 @@ fn loom_stable_is_seen_only_after_the_sync() {
 /// Everybody who waits for durability is woken, whoever leads; nobody is told before the sync.
 #[test]
 fn loom_every_waiter_is_woken() {
-    model(|| {
-        let bench = bench();
-        let writers: Vec<_> = (1..3u8)
-            .map(|writer| {
-                let bench = bench.clone();
-                thread::spawn(move || {
-                    let lsn = bench.append(&[writer; 8]);
-                    let stable = bench.engine.make_stable(lsn).unwrap();
-                    assert!(stable > lsn);
-                    assert!(payloads(&bench, &bench.file.synced(), stable).contains(&vec![writer; 8]));
-                })
+    model(|| two_wait(bench()));
+}
+
+/// The same of those who yield.
+#[test]
+fn loom_every_waiter_that_yields_is_served() {
+    model(|| two_wait(yielding_bench()));
+}
+
+fn two_wait(bench: Arc<Bench>) {
+    let writers: Vec<_> = (1..3u8)
+        .map(|writer| {
+            let bench = bench.clone();
+            thread::spawn(move || {
+                let lsn = bench.append(&[writer; 8]);
+                let stable = bench.engine.make_stable(lsn).unwrap();
+                assert!(stable > lsn);
+                assert!(payloads(&bench, &bench.file.synced(), stable).contains(&vec![writer; 8]));
             })
-            .collect();
-        for writer in writers {
-            writer.join().unwrap();
-        }
-        let syncs = bench.engine.stats().syncs;
-        assert!((1..=2).contains(&syncs), "{syncs} syncs");
-    });
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    let syncs = bench.engine.stats().syncs;
+    assert!((1..=2).contains(&syncs), "{syncs} syncs");
 }
 
 /// Whoever gathers for the next round while one runs is served by it, although the end of a round wakes only one of them:
 /// three threads, so that two can wait for the third.
 #[test]
 fn loom_the_end_of_a_round_hands_over_to_the_next() {
-    wide_model(|| {
-        let bench = bench();
-        let others: Vec<_> = (1..3u8)
-            .map(|writer| {
-                let bench = bench.clone();
-                thread::spawn(move || {
-                    let lsn = bench.append(&[writer; 8]);
-                    assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
-                })
+    wide_model(|| three_wait(bench()));
+}
+
+/// The end of a round wakes nobody to lead the next one if somebody yields, who then does.
+#[test]
+fn loom_the_end_of_a_round_hands_over_to_those_who_yield() {
+    wide_model(|| three_wait(yielding_bench()));
+}
+
+fn three_wait(bench: Arc<Bench>) {
+    let others: Vec<_> = (1..3u8)
+        .map(|writer| {
+            let bench = bench.clone();
+            thread::spawn(move || {
+                let lsn = bench.append(&[writer; 8]);
+                assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
             })
-            .collect();
-        let lsn = bench.append(&[3; 8]);
-        assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
-        for other in others {
-            other.join().unwrap();
-        }
-    });
+        })
+        .collect();
+    let lsn = bench.append(&[3; 8]);
+    assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
+    for other in others {
+        other.join().unwrap();
+    }
 }
 
 /// A sync of what is written takes turns with the rounds of those who wait, and loses none of them.
@@ -229,26 +248,33 @@ fn loom_the_watermark_never_passes_a_gap() {
 /// A failed sync reaches everybody who waits, and nothing is acknowledged after it.
 #[test]
 fn loom_a_failed_sync_wakes_everybody() {
-    model(|| {
-        let bench = bench();
-        bench.file.fail_syncs(ErrorKind::Other, 1);
-        let writers: Vec<_> = (1..3u8)
-            .map(|writer| {
-                let bench = bench.clone();
-                thread::spawn(move || {
-                    let Ok(mut reservation) = bench.engine.reserve(MessageKind::Inline, 8) else { return };
-                    reservation.payload_mut().fill(writer);
-                    let lsn = reservation.complete();
-                    let error = bench.engine.make_stable(lsn).unwrap_err();
-                    assert!(matches!(error, EngineError::Poisoned(_)), "{error}");
-                })
+    model(|| two_wait_in_vain(bench()));
+}
+
+/// The same of those who yield.
+#[test]
+fn loom_a_failed_sync_reaches_those_who_yield() {
+    model(|| two_wait_in_vain(yielding_bench()));
+}
+
+fn two_wait_in_vain(bench: Arc<Bench>) {
+    bench.file.fail_syncs(ErrorKind::Other, 1);
+    let writers: Vec<_> = (1..3u8)
+        .map(|writer| {
+            let bench = bench.clone();
+            thread::spawn(move || {
+                let Ok(mut reservation) = bench.engine.reserve(MessageKind::Inline, 8) else { return };
+                reservation.payload_mut().fill(writer);
+                let lsn = reservation.complete();
+                let error = bench.engine.make_stable(lsn).unwrap_err();
+                assert!(matches!(error, EngineError::Poisoned(_)), "{error}");
             })
-            .collect();
-        for writer in writers {
-            writer.join().unwrap();
-        }
-        assert_eq!(bench.engine.stable(), Lsn::new(64));
-    });
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    assert_eq!(bench.engine.stable(), Lsn::new(64));
 }
 
 /// A failed write, met by whoever is the last writer out, reaches the one who waits for the prefix and the one who waits

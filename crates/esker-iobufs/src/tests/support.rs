@@ -225,6 +225,11 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(buffer_bytes: u32, buffers: u32, segment_bytes: u32, tip: u64) -> Self {
+        Self::yielding(Duration::ZERO, buffer_bytes, buffers, segment_bytes, tip)
+    }
+
+    /// One whose waiters may yield for so long before they sleep.
+    pub(super) fn yielding(yield_max: Duration, buffer_bytes: u32, buffers: u32, segment_bytes: u32, tip: u64) -> Self {
         let file = Arc::new(TestFile::default());
         let segment_bytes = SegmentBytes::new(segment_bytes).unwrap();
         let tip = Lsn::new(tip);
@@ -241,6 +246,7 @@ impl Bench {
             epoch: Epoch::new(1),
             tip,
             tip_segment: FileOffset::new(tip.segment_base(segment_bytes).get()),
+            yield_max,
             unsynced_bytes_max: UNSYNCED_BYTES_MAX,
         };
         let engine = IoBufs::start(file.clone(), source.clone(), options).unwrap();

@@ -1,6 +1,6 @@
 //! Many messages under one claim.
 
-use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageHeader, MessageKind};
+use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind};
 
 use crate::{EngineError, IoBufs, sync::Ordering};
 
@@ -45,7 +45,7 @@ impl IoBufs {
         lsns: &mut Vec<Lsn>,
     ) -> Result<(), EngineError> {
         let (index, mut claim) = self.claim(bytes)?;
-        let slot = &self.slots[index];
+        let slot = &self.slots()[index];
         // ORDERING: Relaxed: the mark is a fact about the past; any value that `stable` ever had is true.
         let mark = Lsn::new(self.stable.load(Ordering::Relaxed));
         let mut lsn = claim.lsn;
@@ -53,8 +53,7 @@ impl IoBufs {
         for payload in payloads {
             let (message, after) = free.split_at_mut(message_bytes(payload) as usize);
             message[MESSAGE_HEADER_BYTES..].copy_from_slice(payload);
-            let len = payload.len() as u32;
-            MessageHeader { kind, len, lsn, mark, epoch: self.options.epoch }.seal(message, self.seed);
+            self.seal_message(kind, lsn, mark, message);
             lsns.push(lsn);
             lsn = lsn + u64::from(message_bytes(payload));
             free = after;

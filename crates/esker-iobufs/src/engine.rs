@@ -6,7 +6,9 @@
 use std::{fmt, io, sync::Arc};
 
 use crossbeam_utils::CachePadded;
-use esker_format::{ChecksumSeed, FileOffset, Lsn, MESSAGE_HEADER_BYTES, MessageHeader, MessageKind, SegmentHeader};
+use esker_format::{
+    ChecksumSeed, Epoch, FileOffset, Lsn, MESSAGE_HEADER_BYTES, MessageHeader, MessageKind, SegmentHeader,
+};
 use esker_header::{Header, Refusal};
 use esker_storage::{StorageFile, is_out_of_space};
 
@@ -25,7 +27,6 @@ use crate::{
 ///
 /// All methods take `&self`; share it by reference or in an `Arc`.
 pub struct IoBufs {
-    pub(crate) slots: Box<[Slot]>,
     hot: CachePadded<Hot>,
     /// A copy of `Progress::stable` for readers without the lock.
     pub(crate) stable: CachePadded<AtomicU64>,
@@ -42,13 +43,16 @@ pub struct IoBufs {
     pub(crate) file: Arc<dyn StorageFile>,
     pub(crate) source: Arc<dyn SegmentSource>,
     pub(crate) options: Options,
-    pub(crate) seed: ChecksumSeed,
-    payload_bytes_max: u32,
 }
 
-/// What every claim reads and only the exchange of a buffer, or the end of the engine, writes.
+/// What every append reads and nothing but the exchange of a buffer, or the end of the engine, writes: on one cache line.
 #[derive(Debug)]
 struct Hot {
+    /// The ring.
+    slots: Box<[Slot]>,
+    seed: ChecksumSeed,
+    payload_bytes_max: u32,
+    epoch: Epoch,
     /// The sequence number of the open buffer; its place in the ring is this modulo the number of buffers.
     current: AtomicU64,
     /// Whether `Progress::poison` is set: a hint for the fast path.
@@ -86,8 +90,14 @@ impl IoBufs {
         let room = options.room();
         let rounds = Rounds::new(sync::cores(), options.yield_max);
         let engine = Self {
-            slots: std::iter::repeat_with(|| Slot::new(room)).take(options.buffers as usize).collect(),
-            hot: CachePadded::new(Hot { current: AtomicU64::new(0), stopped: AtomicBool::new(false) }),
+            hot: CachePadded::new(Hot {
+                slots: std::iter::repeat_with(|| Slot::new(room)).take(options.buffers as usize).collect(),
+                seed: options.log_id.checksum_seed(),
+                payload_bytes_max: options.payload_bytes_max(),
+                epoch: options.epoch,
+                current: AtomicU64::new(0),
+                stopped: AtomicBool::new(false),
+            }),
             stable: CachePadded::new(AtomicU64::new(options.tip.get())),
             roll: CachePadded::new(Mutex::new(Roll::default())),
             progress: CachePadded::new(Mutex::new(Progress::new(options.buffers, options.tip, rounds))),
@@ -97,13 +107,11 @@ impl IoBufs {
             counters: CachePadded::default(),
             file,
             source,
-            seed: options.log_id.checksum_seed(),
-            payload_bytes_max: options.payload_bytes_max(),
             options,
         };
         let first = engine.first_place();
-        engine.slots[0].open(first, None);
-        engine.slots[0].readers.open(first.lsn);
+        engine.slots()[0].open(first, None);
+        engine.slots()[0].readers.open(first.lsn);
         sync::lock(&engine.progress).open(0, first.lsn);
         Ok(engine)
     }
@@ -126,8 +134,8 @@ impl IoBufs {
     /// is claimed then.
     #[inline]
     pub fn reserve(&self, kind: MessageKind, len: u32) -> Result<Reservation<'_>, EngineError> {
-        if len > self.payload_bytes_max {
-            return Err(EngineError::TooLarge { len: u64::from(len), max: self.payload_bytes_max });
+        if len > self.hot.payload_bytes_max {
+            return Err(EngineError::TooLarge { len: u64::from(len), max: self.hot.payload_bytes_max });
         }
         let (index, claim) = self.claim(MESSAGE_HEADER_BYTES as u32 + len)?;
         Ok(Reservation::new(self, index, claim, kind))
@@ -144,7 +152,7 @@ impl IoBufs {
             // ORDERING: Relaxed: see above.
             let seq = self.hot.current.load(Ordering::Relaxed);
             let index = self.index(seq);
-            match self.slots[index].claim(bytes) {
+            match self.slots()[index].claim(bytes) {
                 Ok(claim) => return Ok((index, claim)),
                 Err(Refusal::Full) => drop(self.roll(Some(seq), Need::Room)?),
                 Err(Refusal::WritersExhausted) => drop(self.roll(Some(seq), Need::WriteOut)?),
@@ -157,7 +165,7 @@ impl IoBufs {
     /// The longest payload of one message in bytes.
     #[must_use]
     pub fn payload_bytes_max(&self) -> u32 {
-        self.payload_bytes_max
+        self.hot.payload_bytes_max
     }
 
     /// Everything below this LSN is stable: it survives the loss of power.
@@ -209,9 +217,22 @@ impl IoBufs {
         self.roll(None, Need::WriteOut)
     }
 
+    /// The ring.
+    #[inline]
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.hot.slots
+    }
+
+    /// The header of a message of this opening, sealed.
+    #[inline]
+    pub(crate) fn seal_message(&self, kind: MessageKind, lsn: Lsn, mark: Lsn, message: &mut [u8]) {
+        let len = (message.len() - MESSAGE_HEADER_BYTES) as u32;
+        MessageHeader { kind, len, lsn, mark, epoch: self.hot.epoch }.seal(message, self.hot.seed);
+    }
+
     /// The place in the ring of the buffer with a sequence number. The ring's size is a power of two.
     pub(crate) fn index(&self, seq: u64) -> usize {
-        seq as usize & (self.slots.len() - 1)
+        seq as usize & (self.slots().len() - 1)
     }
 
     /// The sequence number of the newest buffer that a reader need look at. A stale one misses what was appended after.
@@ -223,7 +244,7 @@ impl IoBufs {
     /// The open buffer. Only for holders of the roll lock, under which it stays so.
     fn current_slot(&self) -> &Slot {
         // ORDERING: Relaxed: written under the roll lock, which the caller holds.
-        &self.slots[self.index(self.hot.current.load(Ordering::Relaxed))]
+        &self.slots()[self.index(self.hot.current.load(Ordering::Relaxed))]
     }
 
     /// The end of what was claimed in an open buffer: a segment header before the first claim does not count.
@@ -248,7 +269,7 @@ impl IoBufs {
         self.check_poison()?;
         // ORDERING: Relaxed: written under the roll lock.
         let current = self.hot.current.load(Ordering::Relaxed);
-        let slot = &self.slots[self.index(current)];
+        let slot = &self.slots()[self.index(current)];
         let untouched = slot.header().offset().get() == slot.opened();
         if seq.is_some_and(|seq| seq != current) || (need == Need::WriteOut && untouched) {
             return Ok(self.claimed_end(slot));
@@ -263,7 +284,7 @@ impl IoBufs {
             (self.place_after(slot.lsn_at(claimed), slot.file_at(claimed)), None)
         };
         let end = if ends_segment { place.lsn } else { slot.lsn_at(claimed) };
-        let next = &self.slots[self.index(current + 1)];
+        let next = &self.slots()[self.index(current + 1)];
         next.open(place, segment_header.as_ref().map(|header| &header[..]));
         next.readers.open(place.lsn);
         sync::lock(&self.progress).open(current + 1, place.lsn);
@@ -312,7 +333,7 @@ impl IoBufs {
             base,
             floor: segment.floor,
             mark: self.stable(),
-            epoch: self.options.epoch,
+            epoch: self.hot.epoch,
             segment_bytes: self.options.segment_bytes,
         };
         let place = Place { lsn: base, file: segment.offset, bytes, ends_segment: bytes == rest };
@@ -334,7 +355,7 @@ impl IoBufs {
         let mut waited = false;
         self.await_progress(|progress| {
             // I5: its last content is written, and nobody reads it.
-            let free = progress.is_written(seq) && self.slots[self.index(seq)].readers.close();
+            let free = progress.is_written(seq) && self.slots()[self.index(seq)].readers.close();
             if !free && !waited {
                 waited = true;
                 self.counters.full_waits.add(1);
@@ -381,7 +402,7 @@ impl IoBufs {
 
     /// Writes a ready buffer. The caller is the only one to do so.
     fn try_write(&self, index: usize) -> Result<(), EngineError> {
-        let slot = &self.slots[index];
+        let slot = &self.slots()[index];
         // What is lost anyway is not worth a write to a device that fails.
         self.check_poison()?;
         let finished = slot.finish(|lsn, pad| self.fill_pad(lsn, pad));
@@ -425,14 +446,7 @@ impl IoBufs {
     /// Fills the end of a segment with a pad message.
     fn fill_pad(&self, lsn: Lsn, pad: &mut [u8]) {
         pad.fill(0);
-        let header = MessageHeader {
-            kind: MessageKind::Pad,
-            len: (pad.len() - MESSAGE_HEADER_BYTES) as u32,
-            lsn,
-            mark: self.stable(),
-            epoch: self.options.epoch,
-        };
-        header.seal(pad, self.seed);
+        self.seal_message(MessageKind::Pad, lsn, self.stable(), pad);
     }
 
     /// Stops the engine for good and wakes everybody who sleeps. The first error stays; it is returned.

@@ -46,8 +46,8 @@ impl IoBufs {
     /// buffer. Costs a look at each buffer from the open one back to the one with `lsn`.
     fn read_in_memory<T>(&self, lsn: Lsn, read: &mut Option<impl FnOnce(&[u8]) -> T>) -> Option<T> {
         let newest = self.newest();
-        let oldest = (newest + 1).saturating_sub(self.slots.len() as u64);
-        let slots = (oldest..=newest).rev().map(|seq| &self.slots[self.index(seq)]);
+        let oldest = (newest + 1).saturating_sub(self.slots().len() as u64);
+        let slots = (oldest..=newest).rev().map(|seq| &self.slots()[self.index(seq)]);
         let mut lives = slots.filter_map(|slot| Some((slot, slot.readers.life()?)));
         let (slot, first) = lives.find(|&(_, first)| first <= lsn)?;
         let pinned = Pinned { engine: self, pin: Some(slot.readers.pin()) };

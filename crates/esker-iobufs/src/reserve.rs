@@ -1,6 +1,6 @@
 //! A reservation: a claimed range, filled in place, then completed or aborted.
 
-use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageHeader, MessageKind};
+use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind};
 
 use crate::{IoBufs, slot::Claim, sync::Ordering};
 
@@ -36,7 +36,7 @@ impl<'a> Reservation<'a> {
     /// The payload to fill. What it holds at first is unspecified: bytes of earlier messages or zeros.
     #[inline]
     pub fn payload_mut(&mut self) -> &mut [u8] {
-        let slot = &self.engine.slots[self.index];
+        let slot = &self.engine.slots()[self.index];
         let claim = self.claim.as_mut().expect("a reservation is open until it is consumed");
         &mut slot.bytes_of(claim)[MESSAGE_HEADER_BYTES..]
     }
@@ -64,16 +64,15 @@ impl<'a> Reservation<'a> {
     fn finish(&mut self, kind: MessageKind) {
         let Some(mut claim) = self.claim.take() else { return };
         let engine = self.engine;
-        let slot = &engine.slots[self.index];
+        let slot = &engine.slots()[self.index];
         let lsn = claim.lsn;
         // ORDERING: Relaxed: the mark is a fact about the past; any value that `stable` ever had is true.
         let mark = Lsn::new(engine.stable.load(Ordering::Relaxed));
         let message = slot.bytes_of(&mut claim);
-        let len = (message.len() - MESSAGE_HEADER_BYTES) as u32;
         if kind == MessageKind::Aborted {
             message[MESSAGE_HEADER_BYTES..].fill(0);
         }
-        MessageHeader { kind, len, lsn, mark, epoch: engine.options.epoch }.seal(message, engine.seed);
+        engine.seal_message(kind, lsn, mark, message);
         if slot.leave(claim) {
             engine.write_ready(self.index);
         }

@@ -31,6 +31,8 @@ use crate::{
 /// [`close`](Log::close) does, but says nothing of errors; so it may block on the disk.
 #[derive(Debug)]
 pub struct Log {
+    /// Also in `shared`; here too, so that an append finds it in one step.
+    engine: Arc<IoBufs>,
     shared: Arc<Shared>,
     report: RecoveryReport,
     upkeep: Upkeep,
@@ -187,7 +189,7 @@ impl Log {
         let upkeep = Upkeep::new(shared.engine.clone(), shared.segments.clone());
         let thread =
             options.background.then(|| UpkeepThread::start(upkeep.clone(), options.flush_interval)).transpose()?;
-        Ok(Self { shared, report, upkeep, thread, closed: false })
+        Ok(Self { engine: shared.engine.clone(), shared, report, upkeep, thread, closed: false })
     }
 
     /// What was found when the log was opened.
@@ -207,7 +209,7 @@ impl Log {
     /// [`Error::NoSpace`], [`Error::Poisoned`], [`Error::Io`]. The record is not in the log then.
     #[inline]
     pub fn append(&self, payload: &[u8]) -> Result<Lsn, Error> {
-        let engine = &self.shared.engine;
+        let engine = &self.engine;
         match u32::try_from(payload.len()) {
             Ok(len) if len <= engine.payload_bytes_max() => {
                 let mut reservation = engine.reserve(MessageKind::Inline, len)?;
@@ -244,7 +246,7 @@ impl Log {
         loop {
             let inline = rest.iter().take_while(|payload| payload.len() <= inline_bytes_max).count();
             let (now, later) = rest.split_at(inline);
-            self.shared.engine.append_all(MessageKind::Inline, now, lsns)?;
+            self.engine.append_all(MessageKind::Inline, now, lsns)?;
             let Some((long, later)) = later.split_first() else { return Ok(()) };
             lsns.push(self.append_blob(long)?);
             rest = later;
@@ -294,13 +296,13 @@ impl Log {
     /// [`Error::Io`].
     #[inline]
     pub fn reserve(&self, len: u32) -> Result<Reservation<'_>, Error> {
-        Ok(self.shared.engine.reserve(MessageKind::Inline, len)?)
+        Ok(self.engine.reserve(MessageKind::Inline, len)?)
     }
 
     /// The longest payload that is stored in the log itself, in bytes.
     #[must_use]
     pub fn inline_bytes_max(&self) -> u32 {
-        self.shared.engine.payload_bytes_max()
+        self.engine.payload_bytes_max()
     }
 
     /// Waits until the record at `lsn` is durable, and returns up to where the log is. One sync serves all who wait.
@@ -310,7 +312,7 @@ impl Log {
     /// [`Error::NeverReserved`] if there is no such record; [`Error::NoSpace`] (the record is kept, and a later call
     /// tries again); [`Error::Poisoned`].
     pub fn make_stable(&self, lsn: Lsn) -> Result<Lsn, Error> {
-        Ok(self.shared.engine.make_stable(lsn)?)
+        Ok(self.engine.make_stable(lsn)?)
     }
 
     /// Makes everything durable that was appended before, and returns up to where the log is.
@@ -319,7 +321,7 @@ impl Log {
     ///
     /// [`Error::NoSpace`], [`Error::Poisoned`].
     pub fn flush(&self) -> Result<Lsn, Error> {
-        Ok(self.shared.engine.flush()?)
+        Ok(self.engine.flush()?)
     }
 
     /// Does what the log's own thread does otherwise: syncs what was written, if more than
@@ -337,13 +339,13 @@ impl Log {
     /// Everything below this LSN is durable.
     #[must_use]
     pub fn stable_lsn(&self) -> Lsn {
-        self.shared.engine.stable()
+        self.engine.stable()
     }
 
     /// The end of what was appended or reserved.
     #[must_use]
     pub fn end_lsn(&self) -> Lsn {
-        self.shared.engine.reserved()
+        self.engine.reserved()
     }
 
     /// Where the log begins: records below were truncated.
@@ -367,7 +369,7 @@ impl Log {
     /// Counters since the log was opened, and the state of its segments.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { engine: self.shared.engine.stats(), segments: self.shared.segments.stats() }
+        Stats { engine: self.engine.stats(), segments: self.shared.segments.stats() }
     }
 
     /// Reads the record at `lsn`, whether it is on disk yet or not. Never syncs, but waits for those who hold reservations
@@ -411,10 +413,10 @@ impl Log {
     ///
     /// [`Error::NoSpace`], [`Error::Poisoned`] or [`Error::Io`] if what is in memory could not be written.
     pub fn iter_from(&self, lsn: Lsn) -> Result<Iter, Error> {
-        let end = match self.shared.engine.write_out() {
+        let end = match self.engine.write_out() {
             Ok(end) => end,
             // Reading goes on after the log has stopped: as far as it was written.
-            Err(EngineError::Poisoned(_)) => self.shared.engine.written(),
+            Err(EngineError::Poisoned(_)) => self.engine.written(),
             Err(error) => return Err(error.into()),
         };
         Ok(Iter::new(self.shared.origin.clone(), lsn.max(self.floor()), end))
@@ -542,7 +544,7 @@ impl Log {
             return Ok(self.stable_lsn());
         }
         drop(self.thread.take());
-        let engine = &self.shared.engine;
+        let engine = &self.engine;
         let flushed = engine.flush()?;
         let appended = flushed > self.report.end;
         let marked_before = self.report.clean || self.report.created;
@@ -557,7 +559,7 @@ impl Log {
     /// Appends a mark: its own header says that everything before it is durable, which is so by now. Where there is no
     /// room for one, the superblock's has to do.
     fn leave_mark(&self, flushed: Lsn) -> Result<Lsn, Error> {
-        let engine = &self.shared.engine;
+        let engine = &self.engine;
         match engine.reserve(MessageKind::Mark, 0) {
             Ok(mark) => Ok(engine.make_stable(mark.complete())?),
             Err(EngineError::NoSpace { .. }) => Ok(flushed),

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use esker_format::Lsn;
 
+use crate::sync::IS_SIMULATED;
+
 /// A waiter's place in a cohort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -117,8 +119,8 @@ impl Rounds {
     /// threads; but with several waiters for each core, cores go from one waiter to the next, and whoever is covered goes
     /// on in its turn. Few waiters would only burn what others can use.
     pub(crate) fn yield_for(&self) -> Duration {
-        // Loom knows no time, and no cores.
-        if cfg!(all(test, loom)) {
+        // Who schedules a simulation knows no time, and no cores.
+        if IS_SIMULATED {
             return self.yield_max;
         }
         let at_most = self.gather.sync * Self::YIELD_SYNCS;
@@ -239,8 +241,8 @@ impl Gather {
 
     fn begin(&mut self, present: u32) -> Patience {
         let mut patience = Patience { at_most: Duration::ZERO, present, expected: self.expected };
-        // Loom knows no time: a model that waited for some would not be the same each time.
-        if present >= self.expected || cfg!(all(test, loom)) {
+        // A simulation that waited for some time would not be the same each time.
+        if present >= self.expected || IS_SIMULATED {
             return patience;
         }
         if self.credit == 0 && self.rounds_without < Self::ROUNDS_WITHOUT_MAX {

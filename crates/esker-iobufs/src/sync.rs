@@ -1,5 +1,5 @@
 //! The only source of atomics, locks, cells and threads in this crate: the standard library's, or loom's when the models
-//! run (`cargo xtask loom`).
+//! run (`cargo xtask loom`), or shuttle's when whole logs are simulated (`cargo xtask sim`).
 
 #[cfg(all(test, loom))]
 pub(crate) use loom::{
@@ -10,7 +10,15 @@ pub(crate) use loom::{
     },
     thread,
 };
-#[cfg(not(all(test, loom)))]
+#[cfg(all(shuttle, not(all(test, loom))))]
+pub(crate) use shuttle::{
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
+    },
+    thread,
+};
+#[cfg(not(any(shuttle, all(test, loom))))]
 pub(crate) use std::{
     sync::{
         Condvar, Mutex, MutexGuard,
@@ -18,6 +26,9 @@ pub(crate) use std::{
     },
     thread,
 };
+
+/// Whether a scheduler decides who runs when. It knows no time, so that nothing may depend on how long something takes.
+pub(crate) const IS_SIMULATED: bool = cfg!(any(shuttle, all(test, loom)));
 
 /// The atomic behind a statistics counter. Never loom's: counters order nothing, and each would multiply the schedules of
 /// every model.

@@ -12,10 +12,12 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use esker_storage::StorageFile;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// How much is written at a time. The next sync takes that much longer.
 const PIECE_BYTES: usize = 256 << 10;

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, IoSlice},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use esker_format::{BLOB_HEADER_BYTES, BlobHeader, BlobId, BlobPointer, Epoch, LogId, Lsn};
@@ -15,6 +15,7 @@ use esker_storage::{Access, Storage};
 use crate::{
     Error,
     error::{Corruption, CorruptionKind},
+    sync::{Mutex, MutexGuard},
 };
 
 /// Writes the blobs of one opening.
@@ -40,7 +41,7 @@ impl Blobs {
         Self { storage, log_id, epoch, state: Mutex::default() }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

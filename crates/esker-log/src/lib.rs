@@ -53,6 +53,7 @@ mod record;
 mod recovery;
 mod segments;
 mod stats;
+mod sync;
 mod upkeep;
 mod walk;
 

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     io, mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use esker_format::{BLOB_POINTER_BYTES, BlobId, Epoch, LogId, Lsn, MessageKind, SegmentBytes, Superblock};
@@ -21,6 +21,7 @@ use crate::{
     record::whole_message,
     recovery::{self, Recovered},
     segments::Segments,
+    sync::{Mutex, MutexGuard},
     upkeep::{Upkeep, UpkeepThread},
     walk::{Placement, Rules},
 };

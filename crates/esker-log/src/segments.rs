@@ -4,17 +4,19 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, PoisonError},
-    thread,
     time::Duration,
 };
 
-use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use esker_format::{FileOffset, Lsn, MESSAGE_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentId};
 use esker_iobufs::{ActiveSegment, SegmentSource, SourceError};
 use esker_segments::{Accountant, AllocateError, Allocation, ReuseTicket, Stats};
 use esker_storage::{StorageFile, is_out_of_space};
 
-use crate::{ahead::Ahead, upkeep::DueList};
+use crate::{
+    ahead::Ahead,
+    sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard, thread},
+    upkeep::DueList,
+};
 
 /// A segment's header and that of its first message, which tells what the segment was when the other is damaged.
 const WIPED_BYTES: usize = SEGMENT_HEADER_BYTES + MESSAGE_HEADER_BYTES;

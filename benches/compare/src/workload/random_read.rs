@@ -52,10 +52,12 @@ pub(crate) fn run(dir: &Path, contender: Contender, from: Place, time: Duration)
         }
         (Contender::LimitPread, Place::File) => {
             let file = File::open(dir.join("log"))?;
-            let places = file.metadata()?.len() / MESSAGE_BYTES as u64;
+            // Looked up as LSNs are: whoever reads something has to know where it is.
+            let places: Vec<u64> =
+                (0..file.metadata()?.len() / MESSAGE_BYTES as u64).map(|n| n * MESSAGE_BYTES as u64).collect();
             measure(time, |random| {
                 let mut buffer = [0; MESSAGE_BYTES];
-                file.read_exact_at(&mut buffer, random % places * MESSAGE_BYTES as u64)?;
+                file.read_exact_at(&mut buffer, places[(random % places.len() as u64) as usize])?;
                 std::hint::black_box(&buffer);
                 Ok(())
             })

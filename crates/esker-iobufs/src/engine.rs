@@ -186,7 +186,8 @@ impl IoBufs {
     #[must_use]
     pub fn reserved(&self) -> Lsn {
         let _roll = sync::lock(&self.roll);
-        self.claimed_end(self.current_slot())
+        let slot = self.current_slot();
+        self.claimed_end(slot, slot.header())
     }
 
     /// Counters since the start.
@@ -247,9 +248,10 @@ impl IoBufs {
         &self.slots()[self.index(self.hot.current.load(Ordering::Relaxed))]
     }
 
-    /// The end of what was claimed in an open buffer: a segment header before the first claim does not count.
-    fn claimed_end(&self, slot: &Slot) -> Lsn {
-        let claimed = slot.header().offset().get();
+    /// The end of what was claimed in an open buffer when its word was `seen`: a segment header before the first claim does
+    /// not count.
+    fn claimed_end(&self, slot: &Slot, seen: Header) -> Lsn {
+        let claimed = seen.offset().get();
         if claimed == slot.opened() { slot.first_lsn() } else { slot.lsn_at(claimed) }
     }
 
@@ -270,9 +272,11 @@ impl IoBufs {
         // ORDERING: Relaxed: written under the roll lock.
         let current = self.hot.current.load(Ordering::Relaxed);
         let slot = &self.slots()[self.index(current)];
-        let untouched = slot.header().offset().get() == slot.opened();
+        // Looked at once: what is claimed from now on, nobody was asked to write.
+        let seen = slot.header();
+        let untouched = seen.offset().get() == slot.opened();
         if seq.is_some_and(|seq| seq != current) || (need == Need::WriteOut && untouched) {
-            return Ok(self.claimed_end(slot));
+            return Ok(self.claimed_end(slot, seen));
         }
         self.await_free(current + 1)?;
         let (sealed, ends_segment) = self.seal(slot, need, &mut roll)?;

@@ -174,13 +174,13 @@ fn two_wait(bench: Arc<Bench>) {
 /// three threads, so that two can wait for the third.
 #[test]
 fn loom_the_end_of_a_round_hands_over_to_the_next() {
-    wide_model(|| three_wait(bench()));
+    wide_model(1, || three_wait(bench()));
 }
 
 /// The end of a round wakes nobody to lead the next one if somebody yields, who then does.
 #[test]
 fn loom_the_end_of_a_round_hands_over_to_those_who_yield() {
-    wide_model(|| three_wait(yielding_bench()));
+    wide_model(2, || three_wait(yielding_bench()));
 }
 
 fn three_wait(bench: Arc<Bench>) {
@@ -218,6 +218,23 @@ fn loom_a_sync_of_what_is_written_takes_its_turn() {
         assert!(stable > first);
         assert!(!payloads(&bench, &bench.file.synced(), stable).is_empty());
         waiter.join().unwrap();
+    });
+}
+
+/// Whoever writes out what was claimed does not wait for what is claimed meanwhile, which nobody may ever seal.
+#[test]
+fn loom_writing_out_waits_for_nothing_that_comes_later() {
+    model(|| {
+        let bench = bench();
+        let other = {
+            let bench = bench.clone();
+            thread::spawn(move || {
+                let end = bench.engine.write_out().unwrap();
+                assert!(bench.engine.written() >= end);
+            })
+        };
+        bench.append(&[1; 8]);
+        other.join().unwrap();
     });
 }
 

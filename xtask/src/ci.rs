@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use crate::args::Args;
 use crate::run::{Failure, cargo, run as execute};
-use crate::{bench, counts, crash, fuzz, layers, loom, tidy};
+use crate::{bench, counts, crash::CRASH, fuzz, layers, loom, sim::SIM, tidy};
 
 /// How long each fuzz target runs, in seconds.
 const FUZZ_SECONDS: u32 = 10;
 /// Simulated power cuts, of which the first has seed 1.
 const CRASH_RUNS: u64 = 20_000;
+/// Simulated histories, some hundred crash states each.
+const SIM_RUNS: u64 = 200;
 
 type Step = (&'static str, fn() -> Result<(), Failure>);
 
@@ -27,8 +29,9 @@ const STEPS: &[Step] = &[
     ("comparison", bench::check_compare),
     ("loom", || loom::check(None, 3)),
     ("fuzz", || fuzz::replay().and_then(|()| fuzz::all(FUZZ_SECONDS))),
-    ("crash", || crash::check(1, CRASH_RUNS)),
-    ("crash tests bite", || crash::all_bite(1, CRASH_RUNS)),
+    ("crash", || CRASH.check(1, CRASH_RUNS)),
+    ("crash tests bite", || CRASH.all_bite(1, CRASH_RUNS)),
+    ("simulation", || SIM.check(1, SIM_RUNS)),
 ];
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::args::Args;
+use crate::mutate;
 use crate::run::{Failure, cargo, listen, rustflags, target_dir};
 
 /// Two preemptions find what is known to be findable in protocols of two or three threads, in minutes.
@@ -10,8 +11,12 @@ const PREEMPTIONS: u32 = 2;
 
 pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
     let preemptions = args.value("--preemptions")?.unwrap_or(PREEMPTIONS);
+    let mutate_all = args.flag("--mutate");
     let model = args.positional();
     args.finish()?;
+    if mutate_all {
+        return mutate::run(preemptions);
+    }
     check(model.as_deref(), preemptions)
 }
 

@@ -15,8 +15,11 @@ mod fuzz;
 mod layers;
 mod loom;
 mod metadata;
+mod mutate;
 mod run;
 mod sanitize;
+mod seeded;
+mod sim;
 mod tidy;
 
 use std::process::ExitCode;
@@ -38,8 +41,14 @@ cargo xtask COMMAND
                                        repository; --bless writes that anew
   fuzz [TARGET|all] [--seconds N]      fuzzing with libFuzzer, 60 seconds each unless told; without a target lists them
   loom [MODEL] [--preemptions N]       the engine's models under every schedule with at most N preemptions (2)
+       [--mutate]                      with each ordering of the engine weakened, one at a time: a model has to fail
   crash [--seed S] [--runs N]          simulated power cuts; a failing seed is printed and can be run again
         [--sabotage NAME|all]          with a safety measure removed: the runs have to fail
+  sim [--seed S] [--runs N]            whole logs under schedules, faults, crashes and damage; a failing seed is shrunk,
+      [--lives N] [--writers N]        and the command that repeats it is printed; bounds make a history smaller
+      [--calls N] [--no-faults]
+      [--writers-only]
+      [--sabotage NAME|all]
   sanitize [address|thread]            the tests under AddressSanitizer or ThreadSanitizer; both unless told
   help                                 this text
 
@@ -77,7 +86,8 @@ fn dispatch(mut args: Args) -> Result<(), Failure> {
         "counts" => counts::run(args),
         "fuzz" => fuzz::run(args),
         "loom" => loom::run(args),
-        "crash" => crash::run(args),
+        "crash" => crash::CRASH.run(args),
+        "sim" => sim::SIM.run(args),
         "sanitize" => sanitize::run(args),
         "help" => {
             print!("{HELP}");

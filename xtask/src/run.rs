@@ -88,6 +88,16 @@ pub(crate) fn listen(command: &mut Command) -> Result<Said, Failure> {
     Ok(Said { text, success: status.success() })
 }
 
+/// Runs `command` to its end and keeps its output without showing it.
+pub(crate) fn hear(command: &mut Command) -> Result<Said, Failure> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::failed(format!("cannot run `{}`: {error}", show(command))))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok(Said { text, success: output.status.success() })
+}
+
 fn echo(from: impl io::Read, to: &mut impl Write) -> io::Result<String> {
     let mut all = String::new();
     for line in BufReader::new(from).split(b'\n') {

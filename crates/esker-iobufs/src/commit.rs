@@ -200,8 +200,15 @@ impl IoBufs {
     /// Syncs and moves the watermark to `written`, which was reached before the sync began.
     fn sync_to(&self, written: Lsn) -> Result<Lsn, EngineError> {
         let guard = StopOnPanic { engine: self, action: IoAction::Sync, offset: FileOffset::new(written.get()) };
+        if cfg!(esker_sabotage = "early_ack") {
+            sync::lock(&self.progress).mark_stable(written);
+            // ORDERING: Release pairs with the Acquire in `IoBufs::stable` [P3].
+            self.stable.store(written.get(), Ordering::Release);
+        }
         let began = Instant::now();
         let synced = if cfg!(esker_sabotage = "sync") { Ok(()) } else { self.file.sync_data() };
+        let synced =
+            if cfg!(esker_sabotage = "sync_retry") { synced.or_else(|_| self.file.sync_data()) } else { synced };
         let took = began.elapsed();
         drop(guard);
         // The outcome takes effect under the lock: after a failure no other sync, whenever it began, acknowledges

@@ -324,7 +324,8 @@ impl<'a> Tail<'a> {
         while self.table.segments.contains_key(&chain_end) {
             chain_end = chain_end + bytes;
         }
-        let start = self.survey.mark.max(self.survey.floor);
+        let marks = !cfg!(esker_sabotage = "marks");
+        let start = if marks { self.survey.mark.max(self.survey.floor) } else { self.survey.floor };
         if start > chain_end {
             let damage = self.missing(chain_end);
             return Ok(End { end: start, torn: None, damage: Some(damage) });
@@ -343,7 +344,7 @@ impl<'a> Tail<'a> {
             (stop, why) = self.walk_from(stop)?;
             whole_to = whole_to.filter(|&end| end > stop);
         }
-        if self.mark > stop {
+        if self.mark > stop && marks {
             let damage = match why {
                 Some(damage) => Corruption::in_log(
                     stop,
@@ -391,7 +392,7 @@ impl<'a> Tail<'a> {
             let base = at.segment_base(segment_bytes);
             let end = base + u64::from(segment_bytes.get());
             at = at.max(base + SEGMENT_HEADER_BYTES as u64);
-            if segment_epoch < epoch_min {
+            if segment_epoch < epoch_min && !cfg!(esker_sabotage = "stale_segment") {
                 // Begun before the messages that lead up to it: a leftover of a tail that was cut.
                 return Ok((base, None));
             }

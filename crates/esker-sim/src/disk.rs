@@ -23,7 +23,7 @@ use crate::{
     directory::{Change, Directory, FileId},
     error,
     faults::{Failures, Faults, Probability},
-    history::{Judge, Step},
+    history::{Judge, Path, Step},
     rng::Rng,
 };
 
@@ -100,11 +100,21 @@ impl Disk {
             let (oldest, newest) = range.unwrap_or((step, step));
             Some((oldest.min(step), newest.max(step)))
         });
-        let mut judge = Judge::new(seed, self.faults.survival, steps);
-        let names = self.directory.survivor(&mut judge);
+        self.judged(&mut Judge::new(seed, self.faults.survival, steps), faults)
+    }
+
+    /// The disk that a power cut at this moment leaves in one of all possible ways, and the way.
+    pub(crate) fn survivor_of(&self, path: Path) -> (Self, Path) {
+        let mut judge = Judge::listing(path);
+        let left = self.judged(&mut judge, Faults::default());
+        (left, judge.into_path())
+    }
+
+    fn judged(&self, judge: &mut Judge, faults: Faults) -> Self {
+        let names = self.directory.survivor(judge);
         let mut files = BTreeMap::new();
         for id in names.values() {
-            let content = self.files[id].content.survivor(&mut judge, self.faults.garbage);
+            let content = self.files[id].content.survivor(judge, self.faults.garbage);
             files.insert(*id, FileState { content, handles: 0, locked: false });
         }
         let next_file = self.next_file;

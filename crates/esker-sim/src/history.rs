@@ -77,10 +77,12 @@ impl<T: Clone> History<T> {
         if count == 0 {
             return &self.durable;
         }
-        let kept = match judge.verdict {
+        let kept = match &mut judge.verdict {
+            Verdict::Listed(path) => path.choose(count + 1),
             Verdict::Nothing => 0,
             Verdict::Everything => count,
             Verdict::Prefix { last } => {
+                let last = *last;
                 let before = self.later.iter().take_while(|&&(step, _)| step < last).count();
                 let torn = self.later.get(before).is_some_and(|&(step, _)| step == last);
                 before + usize::from(torn && judge.rng.below(2) == 1)
@@ -108,9 +110,58 @@ enum Verdict {
         last: Step,
     },
     Subset,
+    /// As the path says.
+    Listed(Path),
+}
+
+/// One of all ways to decide: what was chosen at each question, and from how many answers.
+///
+/// Which questions there are may depend on earlier answers.
+#[derive(Debug, Default)]
+pub(crate) struct Path {
+    choices: Vec<(usize, usize)>,
+    /// How many questions of this way were answered.
+    asked: usize,
+}
+
+impl Path {
+    fn choose(&mut self, answers: usize) -> usize {
+        if self.asked == self.choices.len() {
+            self.choices.push((0, answers));
+        }
+        let (choice, of) = self.choices[self.asked];
+        debug_assert_eq!(of, answers, "the same answers lead to the same questions");
+        self.asked += 1;
+        choice
+    }
+
+    /// Goes on to the next way; `false` if that was the last.
+    pub(crate) fn advance(&mut self) -> bool {
+        self.choices.truncate(std::mem::take(&mut self.asked));
+        while let Some((choice, answers)) = self.choices.pop() {
+            if choice + 1 < answers {
+                self.choices.push((choice + 1, answers));
+                return true;
+            }
+        }
+        false
+    }
 }
 
 impl Judge {
+    /// One that decides as `path` says.
+    pub(crate) fn listing(path: Path) -> Self {
+        Self { rng: Rng::new(0), verdict: Verdict::Listed(path) }
+    }
+
+    /// The path of one that lists.
+    pub(crate) fn into_path(self) -> Path {
+        match self.verdict {
+            Verdict::Listed(path) => path,
+            _ => Path::default(),
+        }
+    }
+
     /// `steps` are the oldest and the newest of the un-synced calls, if there are any.
     pub(crate) fn new(seed: u64, survival: Option<Survival>, steps: Option<(Step, Step)>) -> Self {
         let mut rng = Rng::new(seed);
@@ -147,10 +198,11 @@ impl Judge {
 
     /// Whether a fact that either happened or did not survives.
     pub(crate) fn keeps(&mut self, step: Step, kept: Probability) -> bool {
-        match self.verdict {
+        match &mut self.verdict {
+            Verdict::Listed(path) => path.choose(2) == 1,
             Verdict::Nothing => false,
             Verdict::Everything => true,
-            Verdict::Prefix { last } => step < last || step == last && self.rng.below(2) == 1,
+            Verdict::Prefix { last } => step < *last || step == *last && self.rng.below(2) == 1,
             Verdict::Subset => self.rng.chance(kept),
         }
     }

@@ -94,5 +94,5 @@ pub use crate::{
     counts::Counts,
     error::{SimError, is_injected, is_power_off},
     faults::{Failures, Faults, Probability, Survival},
-    storage::SimStorage,
+    storage::{CrashImages, SimStorage},
 };

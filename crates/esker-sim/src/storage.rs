@@ -19,7 +19,8 @@ use crate::{
     counts::{Counts, Kind},
     directory::FileId,
     disk::Disk,
-    faults::Faults,
+    faults::{Faults, Probability},
+    history::Path,
 };
 
 /// A simulated disk holding one directory. A clone is another handle on the same disk.
@@ -137,6 +138,33 @@ impl SimStorage {
         Self::holding(acquire(&self.disk).survivor(seed, faults))
     }
 
+    /// All that a power cut at this moment may leave, one after the other: every combination of what may survive. Noise
+    /// ([`Faults::garbage`]) is not among them.
+    ///
+    /// For small runs: the number of images is the product of the possible contents of each un-synced sector and length
+    /// and of two for each un-synced change of the directory. Each takes as long as [`after_crash`](Self::after_crash).
+    ///
+    /// ```
+    /// use esker_sim::{Faults, SECTOR_BYTES, SimStorage};
+    /// use esker_storage::Storage;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let disk = SimStorage::new(1, Faults::default());
+    /// let file = disk.create("file")?;
+    /// disk.sync_dir()?;
+    /// file.write_all_at(&[1; 2 * SECTOR_BYTES], 0)?;
+    /// // Each sector is there or not, and so is the length.
+    /// assert_eq!(disk.crash_images().count(), 8);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn crash_images(&self) -> CrashImages {
+        let mut disk = acquire(&self.disk).clone();
+        disk.faults.garbage = Probability::NEVER;
+        CrashImages { disk, next: Some(Path::default()) }
+    }
+
     /// The faults in force.
     #[must_use]
     pub fn faults(&self) -> Faults {
@@ -157,6 +185,24 @@ impl SimStorage {
 
     fn handle(&self, id: FileId, access: Access, name: &str) -> Arc<dyn StorageFile> {
         Arc::new(SimFile { disk: Arc::clone(&self.disk), id, access, name: name.to_owned() })
+    }
+}
+
+/// All outcomes of one power cut: see [`SimStorage::crash_images`].
+#[derive(Debug)]
+pub struct CrashImages {
+    disk: Disk,
+    /// The way to the next image; `None` at the end.
+    next: Option<Path>,
+}
+
+impl Iterator for CrashImages {
+    type Item = SimStorage;
+
+    fn next(&mut self) -> Option<SimStorage> {
+        let (left, mut path) = self.disk.survivor_of(self.next.take()?);
+        self.next = path.advance().then_some(path);
+        Some(SimStorage::holding(left))
     }
 }
 

@@ -1,7 +1,11 @@
 //! What a power cut may leave, clause by clause: each outcome that the fault model allows is seen in some seeds, and no
 //! other in any.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
 
 use esker_sim::{Faults, Probability, SECTOR_BYTES, SimStorage, Survival, is_power_off};
 use esker_storage::{Access, LockError, Storage, StorageFile};
@@ -398,4 +402,36 @@ fn what_survived_is_durable() {
             assert_eq!((read(&later, "file"), later.list().unwrap()), (bytes.clone(), names.clone()));
         }
     }
+}
+
+/// What a disk holds, by name.
+fn contents(disk: &SimStorage) -> Vec<(String, Vec<u8>)> {
+    let read = |name: &String| {
+        let file = disk.open(name, Access::Read).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    };
+    disk.list().unwrap().into_iter().map(|name| (name.clone(), read(&name))).collect()
+}
+
+#[test]
+fn listed_images_are_all_that_a_power_cut_leaves() {
+    let disk = SimStorage::new(1, Faults::default());
+    let file = disk.create("file").unwrap();
+    file.write_all_at(&[1; SECTOR_BYTES + 10], 0).unwrap();
+    file.sync_all().unwrap();
+    disk.sync_dir().unwrap();
+    file.write_all_at(&[2; 2 * SECTOR_BYTES], 0).unwrap();
+    file.write_all_at(&[3; 20], 0).unwrap();
+    disk.create("other").unwrap();
+    disk.rename("file", "renamed").unwrap();
+
+    let images: Vec<_> = disk.crash_images().collect();
+    // Three contents of the first sector, two of the second, two lengths, and two changes of the directory.
+    assert_eq!(images.len(), 3 * 2 * 2 * 2 * 2);
+    let listed: BTreeSet<_> = images.iter().map(contents).collect();
+    let drawn: BTreeSet<_> = (0..20_000).map(|seed| contents(&disk.after_crash(seed))).collect();
+    assert!(drawn.is_subset(&listed), "something is drawn that is not listed");
+    assert_eq!(drawn.len(), listed.len(), "something is listed that is never drawn");
 }

@@ -54,20 +54,20 @@ pub(crate) struct Tally {
     pub(crate) segments_freed: u64,
 }
 
-type Records = BTreeMap<Lsn, Vec<u8>>;
+pub(crate) type Records = BTreeMap<Lsn, Vec<u8>>;
 
 /// What the log must hold.
 #[derive(Debug, Default)]
-struct Model {
+pub(crate) struct Model {
     /// Every record that was completed and may be there, since the last recovery or confirmed by it.
-    records: Records,
+    pub(crate) records: Records,
     /// Everything below was acknowledged as durable.
-    stable: Lsn,
+    pub(crate) stable: Lsn,
     /// The floor that is promised, and the one that was being promised when the power failed.
     floor: Lsn,
     floor_tried: Lsn,
     /// Whether `Log::open` has ever returned.
-    created: bool,
+    pub(crate) created: bool,
 }
 
 /// Runs the history of a seed.
@@ -379,7 +379,7 @@ fn check(
 }
 
 /// The records that a reader finds; `None` if there is no log, which is right only as long as opening never returned.
-fn read_without_opening(disk: &SimStorage, model: &Model) -> Result<Option<(Lsn, Records)>, Violation> {
+pub(crate) fn read_without_opening(disk: &SimStorage, model: &Model) -> Result<Option<(Lsn, Records)>, Violation> {
     match LogReader::open(Arc::new(disk.clone())) {
         Ok(reader) => {
             if let Some(damage) = &reader.report().damage {
@@ -405,7 +405,7 @@ fn unreadable(error: &Error) -> Violation {
     Violation { kind: "lost", detail: error.to_string() }
 }
 
-fn judge(floor: Lsn, found: &Records, model: &Model) -> Result<(), Violation> {
+pub(crate) fn judge(floor: Lsn, found: &Records, model: &Model) -> Result<(), Violation> {
     // Built without the gates, truncation does not make its floor durable before segments are used again. What matters is
     // then that the loss of what was overwritten is noticed, not that the floor is low.
     let gated = !cfg!(esker_sabotage = "reuse_gate");

@@ -1,8 +1,10 @@
-//! Simulated power cuts: `crash --seed S --runs N` runs the histories of the seeds S to S + N - 1.
+//! Simulated power cuts: `crash --seed S --runs N` runs the histories of the seeds S to S + N - 1, and `crash --exhaustive`
+//! every crash state of small workloads.
 //!
 //! Exits with 1 at the first history whose promises were not kept, and names its seed; `--seed THAT --runs 1` repeats it.
 #![expect(clippy::print_stdout, reason = "a program that reports on stdout")]
 
+mod exhaustive;
 mod harness;
 
 use std::{
@@ -15,8 +17,11 @@ use std::{
 use harness::{Tally, Violation};
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).eq(["--exhaustive"]) {
+        return enumerate();
+    }
     let Some((seed, runs)) = arguments() else {
-        eprintln!("usage: crash [--seed S] [--runs N]");
+        eprintln!("usage: crash [--seed S] [--runs N] | crash --exhaustive");
         return ExitCode::from(2);
     };
     let started = Instant::now();
@@ -69,6 +74,27 @@ fn main() -> ExitCode {
         started.elapsed().as_secs_f64()
     );
     ExitCode::SUCCESS
+}
+
+fn enumerate() -> ExitCode {
+    let started = Instant::now();
+    match exhaustive::run() {
+        Ok(found) => {
+            println!(
+                "{} workloads, {} power cuts, {} crash states (at most {} of one cut), no violation, {:.1} s",
+                found.workloads,
+                found.cuts,
+                found.states,
+                found.states_max,
+                started.elapsed().as_secs_f64()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(violation) => {
+            println!("{violation}");
+            ExitCode::from(1)
+        }
+    }
 }
 
 fn add(sum: &mut Tally, tally: Tally) {

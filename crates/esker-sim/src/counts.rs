@@ -6,7 +6,7 @@
 //!
 //! K1 of the disk.
 
-use crate::faults::{Failures, Faults};
+use crate::faults::{Calls, Failures, Faults};
 
 /// How often each kind of call was made, whether it succeeded or failed by a fault. Calls that the contract refuses (no
 /// such file, invalid argument, nothing to write) and calls after the power cut are not counted.
@@ -31,6 +31,8 @@ pub struct Counts {
     pub reads: u64,
     /// `write_all_at` and `write_all_vectored_at`.
     pub writes: u64,
+    /// `len`.
+    pub lens: u64,
     /// `set_len`.
     pub set_lens: u64,
     /// `preallocate`.
@@ -43,6 +45,10 @@ pub struct Counts {
     pub bytes_written: u64,
     /// The bytes that reads were asked to read.
     pub bytes_read: u64,
+    /// The calls that hung, released or not.
+    pub hangs: u64,
+    /// The [ticks](crate::Pace::tick) that slow calls take in all.
+    pub ticks: u64,
 }
 
 impl Counts {
@@ -69,6 +75,7 @@ impl Counts {
             Kind::DirSync => self.dir_syncs,
             Kind::Read => self.reads,
             Kind::Write => self.writes,
+            Kind::Len => self.lens,
             Kind::SetLen | Kind::Preallocate => self.set_lens + self.preallocations,
             Kind::DataSync | Kind::FullSync => self.syncs(),
         }
@@ -85,6 +92,7 @@ impl Counts {
             Kind::DirSync => &mut self.dir_syncs,
             Kind::Read => &mut self.reads,
             Kind::Write => &mut self.writes,
+            Kind::Len => &mut self.lens,
             Kind::SetLen => &mut self.set_lens,
             Kind::Preallocate => &mut self.preallocations,
             Kind::DataSync => &mut self.data_syncs,
@@ -106,6 +114,7 @@ pub(crate) enum Kind {
     DirSync,
     Read,
     Write,
+    Len,
     SetLen,
     Preallocate,
     DataSync,
@@ -124,6 +133,7 @@ impl Kind {
             Self::DirSync => "sync_dir",
             Self::Read => "read",
             Self::Write => "write",
+            Self::Len => "len",
             Self::SetLen => "set_len",
             Self::Preallocate => "preallocate",
             Self::DataSync => "sync_data",
@@ -133,7 +143,7 @@ impl Kind {
 
     /// Whether the call may leave something un-synced, or sync it.
     pub(crate) fn is_changing(self) -> bool {
-        !matches!(self, Self::Open | Self::List | Self::Lock | Self::Read)
+        !matches!(self, Self::Open | Self::List | Self::Lock | Self::Read | Self::Len)
     }
 
     /// Which calls of this kind shall fail.
@@ -143,8 +153,22 @@ impl Kind {
             Self::DirSync => faults.dir_sync_error,
             Self::Read => faults.read_error,
             Self::Write => faults.write_error,
+            Self::Len => faults.len_error,
             Self::SetLen | Self::Preallocate => faults.length_error,
             Self::DataSync | Self::FullSync => faults.sync_error,
+        }
+    }
+
+    /// Which of `calls` are of this kind.
+    pub(crate) fn among(self, calls: &Calls) -> Failures {
+        match self {
+            Self::Create | Self::Open | Self::Remove | Self::Rename | Self::List | Self::Lock => calls.dir,
+            Self::DirSync => calls.dir_sync,
+            Self::Read => calls.read,
+            Self::Write => calls.write,
+            Self::Len => calls.len,
+            Self::SetLen | Self::Preallocate => calls.length,
+            Self::DataSync | Self::FullSync => calls.sync,
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     faults::{Failures, Faults, Probability},
     history::{Judge, Path, Step},
     rng::Rng,
+    stall::{Stall, Stalls, Wait},
 };
 
 #[derive(Debug, Clone)]
@@ -44,6 +45,7 @@ pub(crate) struct Disk {
     directory: Directory,
     files: BTreeMap<FileId, FileState>,
     next_file: u64,
+    stalls: Stalls,
 }
 
 /// A call under way.
@@ -66,6 +68,7 @@ impl Disk {
             directory: Directory::default(),
             files: BTreeMap::new(),
             next_file: 0,
+            stalls: Stalls::default(),
         }
     }
 
@@ -84,6 +87,7 @@ impl Disk {
     /// The disk as the next process finds it after this one was killed: nothing is lost, nothing was synced by it.
     pub(crate) fn handed_over(&self) -> Self {
         let mut next = self.clone();
+        next.stalls.nobody_hangs();
         for file in next.files.values_mut() {
             file.handles = 0;
             file.locked = false;
@@ -161,11 +165,39 @@ impl Disk {
         self.end(&call, result)
     }
 
+    /// A call arrives that the contract, as things are, does not refuse. Returns how it waits, if it does.
+    pub(crate) fn arrive(&mut self, kind: Kind) -> Option<Stall> {
+        let number = self.stalls.count(kind);
+        let slow = self.draw(kind.among(&self.faults.slow), number);
+        let hangs = self.draw(kind.among(&self.faults.hung), number);
+        let mut stall = Stall::default();
+        if slow {
+            let ticks = 1 + self.rng.below(self.faults.slow_ticks_max.max(1).into());
+            let before = self.rng.below(ticks + 1);
+            self.counts.ticks += ticks;
+            (stall.before, stall.after) = (Wait::of_ticks(before), Wait::of_ticks(ticks - before));
+        }
+        if hangs {
+            self.counts.hangs += 1;
+            let wait = if self.rng.below(2) == 0 { &mut stall.before } else { &mut stall.after };
+            wait.hangs = true;
+        }
+        (slow || hangs).then_some(stall)
+    }
+
+    pub(crate) fn stalls(&mut self) -> &mut Stalls {
+        &mut self.stalls
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.directory.names().contains_key(name)
+    }
+
     // The directory.
 
     pub(crate) fn create(&mut self, name: &str) -> io::Result<FileId> {
         self.check_power()?;
-        if self.directory.names().contains_key(name) {
+        if self.has(name) {
             return Err(io::Error::new(ErrorKind::AlreadyExists, format!("a file named '{name}' exists already")));
         }
         self.perform(Kind::Create, name, |disk, step| {
@@ -264,9 +296,9 @@ impl Disk {
 
     // One file.
 
-    pub(crate) fn len(&mut self, id: FileId) -> io::Result<u64> {
+    pub(crate) fn len(&mut self, id: FileId, name: &str) -> io::Result<u64> {
         self.check_power()?;
-        Ok(self.file(id).content.len())
+        self.perform(Kind::Len, name, |disk, _| Ok(disk.file(id).content.len()))
     }
 
     pub(crate) fn read(&mut self, id: FileId, name: &str, dst: &mut [u8], offset: u64) -> io::Result<usize> {

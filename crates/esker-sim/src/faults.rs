@@ -41,38 +41,69 @@ impl Probability {
     }
 }
 
-/// Which calls of one kind fail. Calls are counted from zero since the disk was made; a call fails if any of the three
-/// says so.
+/// Which calls of one kind fail, or have happen to them what else a field of [`Faults`] says. Calls are counted from zero
+/// since the disk was made; a call is chosen if any of the three says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Failures {
-    /// Each call fails with this probability.
+    /// Each call, with this probability.
     pub probability: Probability,
-    /// This call fails, once.
+    /// This call, once.
     pub nth: Option<u64>,
-    /// This call and all after it fail.
+    /// This call and all after it.
     pub since: Option<u64>,
 }
 
 impl Failures {
-    /// No call fails.
+    /// No call.
     pub const NONE: Self = Self { probability: Probability::NEVER, nth: None, since: None };
 
-    /// The call number `n` fails, once.
+    /// The call number `n`, once.
     #[must_use]
     pub const fn nth(n: u64) -> Self {
         Self { nth: Some(n), ..Self::NONE }
     }
 
-    /// The call number `n` and all after it fail.
+    /// The call number `n` and all after it.
     #[must_use]
     pub const fn since(n: u64) -> Self {
         Self { since: Some(n), ..Self::NONE }
     }
 
-    /// Each call fails with this probability.
+    /// Each call, with this probability.
     #[must_use]
     pub const fn with(probability: Probability) -> Self {
         Self { probability, ..Self::NONE }
+    }
+}
+
+/// Calls of every kind, each kind counted by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Calls {
+    /// `read_at`.
+    pub read: Failures,
+    /// `write_all_at` and `write_all_vectored_at`.
+    pub write: Failures,
+    /// `len`.
+    pub len: Failures,
+    /// `set_len` and `preallocate`.
+    pub length: Failures,
+    /// `sync_data` and `sync_all`.
+    pub sync: Failures,
+    /// `sync_dir`.
+    pub dir_sync: Failures,
+    /// `create`, `open`, `remove`, `rename`, `list` and `lock`.
+    pub dir: Failures,
+}
+
+impl Calls {
+    /// No call of any kind.
+    pub const NONE: Self = Self::each(Failures::NONE);
+
+    /// These of each kind.
+    #[must_use]
+    pub const fn each(chosen: Failures) -> Self {
+        let (read, write, len, length) = (chosen, chosen, chosen, chosen);
+        Self { read, write, len, length, sync: chosen, dir_sync: chosen, dir: chosen }
     }
 }
 
@@ -119,6 +150,8 @@ pub struct Faults {
     /// The same calls: a part from the beginning is written, at any byte, and the error's kind is
     /// [`WriteZero`](std::io::ErrorKind::WriteZero).
     pub short_write: Failures,
+    /// Calls of `len`.
+    pub len_error: Failures,
     /// Calls of `set_len` and `preallocate`. Nothing is changed.
     pub length_error: Failures,
     /// Calls of `sync_data` and `sync_all`. Data is dropped, as the fault model says.
@@ -127,6 +160,14 @@ pub struct Faults {
     pub dir_sync_error: Failures,
     /// Calls of `create`, `open`, `remove`, `rename`, `list` and `lock`. Nothing is changed.
     pub dir_error: Failures,
+    /// Calls that take time: as many [ticks](crate::Pace::tick) as is drawn, from one to
+    /// [`slow_ticks_max`](Self::slow_ticks_max). At which of them the call takes effect is drawn too.
+    pub slow: Calls,
+    /// The most ticks that a slow call takes; zero counts as one.
+    pub slow_ticks_max: u32,
+    /// Calls that do not return until [`SimStorage::release_hung`](crate::SimStorage::release_hung), or until the power is
+    /// off. Whether such a call takes effect before it hangs or after that is drawn.
+    pub hung: Calls,
     /// The size of the disk. Counted are the sectors that were written or preallocated, of all files that have a name or
     /// an open handle.
     pub capacity_bytes: Option<u64>,

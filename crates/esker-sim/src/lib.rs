@@ -42,15 +42,21 @@
 //!   preallocated always fits.
 //! - The power may be cut in the middle of any changing call ([`Faults::crash_after_ops`]); whatever the call did is then
 //!   un-synced. From then on every call fails ([`is_power_off`]) and no lock is held.
+//! - A call may be slow ([`Faults::slow`]) or hang ([`Faults::hung`]) until [`SimStorage::release_hung`]. It takes effect at
+//!   one moment of that time, which is drawn; calls that come meanwhile do not wait for it. How it waits is a [`Pace`]: by
+//!   default a slow call yields its core and a hung one sleeps; a test with a scheduler of its own brings it in there. A
+//!   power cut ends every wait, and the call fails.
 //! - The disk may lie ([`Faults::ignore_sync`], [`Faults::ignore_sync_dir`]): it reports a sync and does nothing. No store
 //!   survives that; the switches are there to show that a crash test would notice a missing sync.
 //!
-//! Not modelled: damage to synced data at rest, writes that go to the wrong place, and time.
+//! Not modelled: damage to synced data at rest, writes that go to the wrong place, and clocks: a slow call lets others run
+//! before it, and takes no time.
 //!
 //! # Invariants
 //!
 //! - **D1 (replay):** the same seed, faults and sequence of calls give the same answers and the same crash images. With
-//!   several threads, the sequence is the order in which they get to the disk.
+//!   several threads, the sequence is the order in which calls arrive at the disk and, where they wait there, the order in
+//!   which they take effect.
 //! - **D2 (synced stays):** without garbage and lies, no crash image contradicts a sync that returned `Ok`.
 //! - **D3 (nothing from nowhere):** without garbage, a byte in a crash image was at that place of that file at some time
 //!   since its last sync, or is zero where nothing was.
@@ -80,19 +86,23 @@
 
 mod content;
 mod counts;
+mod course;
 mod directory;
 mod disk;
 mod error;
 mod faults;
 mod history;
+mod pace;
 mod ranges;
 mod rng;
+mod stall;
 mod storage;
 
 pub use crate::{
     content::SECTOR_BYTES,
     counts::Counts,
     error::{SimError, is_injected, is_power_off},
-    faults::{Failures, Faults, Probability, Survival},
+    faults::{Calls, Failures, Faults, Probability, Survival},
+    pace::Pace,
     storage::{CrashImages, SimStorage},
 };

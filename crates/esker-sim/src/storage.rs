@@ -1,26 +1,24 @@
 //! The simulated disk as a storage.
 //!
-//! Owns the handles and the mutex around the disk. Refuses arguments that the contract refuses, before the disk sees them.
-//!
-//! # Invariants
-//!
-//! - **W1 (one at a time):** every call holds the mutex from beginning to end, so that calls have an order, and a crash
-//!   falls between two of them or into exactly one.
+//! Owns the handles. Refuses arguments that the contract refuses, before the disk sees them, and to wait for anything:
+//! that is the course's business.
 
 use std::{
     borrow::Cow,
     io::{self, IoSlice},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock, check_name, check_range};
 
 use crate::{
     counts::{Counts, Kind},
+    course::Course,
     directory::FileId,
     disk::Disk,
     faults::{Faults, Probability},
     history::Path,
+    pace::{Pace, Threads},
 };
 
 /// A simulated disk holding one directory. A clone is another handle on the same disk.
@@ -55,12 +53,12 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct SimStorage {
-    disk: Arc<Mutex<Disk>>,
+    course: Arc<Course>,
 }
 
 #[derive(Debug)]
 struct SimFile {
-    disk: Arc<Mutex<Disk>>,
+    course: Arc<Course>,
     id: FileId,
     access: Access,
     /// Under which it was opened, for error messages.
@@ -69,30 +67,44 @@ struct SimFile {
 
 #[derive(Debug)]
 struct SimLock {
-    disk: Arc<Mutex<Disk>>,
+    course: Arc<Course>,
     id: FileId,
-}
-
-/// A test that panicked in another thread must not hide behind a poisoned mutex: its disk is still in order, since
-/// nothing in it runs the test's code.
-fn acquire(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
-    disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SimStorage {
     /// An empty disk. The seed decides which calls fail, where `faults` leave it to chance.
     #[must_use]
     pub fn new(seed: u64, faults: Faults) -> Self {
-        Self::holding(Disk::new(seed, faults))
+        Self::with_pace(seed, faults, Arc::new(Threads::default()))
     }
 
-    fn holding(disk: Disk) -> Self {
-        Self { disk: Arc::new(Mutex::new(disk)) }
+    /// As [`new`](Self::new), on which slow and hung calls wait as `pace` says; and so they do on every disk that is made
+    /// of this one.
+    #[must_use]
+    pub fn with_pace(seed: u64, faults: Faults, pace: Arc<dyn Pace>) -> Self {
+        Self { course: Arc::new(Course::new(Disk::new(seed, faults), pace)) }
     }
 
-    /// Cuts the power. Every later call on this disk fails.
+    fn holding(&self, disk: Disk) -> Self {
+        Self { course: Arc::new(self.course.of(disk)) }
+    }
+
+    /// Cuts the power. Every later call on this disk fails, and so does every call that is slow or hung at this moment.
     pub fn crash(&self) {
-        acquire(&self.disk).crash();
+        self.course.disk().crash();
+        self.course.wake();
+    }
+
+    /// Lets all calls go on that hang at this moment. Later ones hang as [`Faults::hung`] says.
+    pub fn release_hung(&self) {
+        self.course.disk().stalls().release();
+        self.course.wake();
+    }
+
+    /// How many calls hang at this moment.
+    #[must_use]
+    pub fn hanging(&self) -> u64 {
+        self.course.disk().stalls().hanging()
     }
 
     /// Kills the process while the machine goes on: every later call on *this* storage fails, as after
@@ -100,10 +112,14 @@ impl SimStorage {
     /// there, no lock is held, and what was un-synced is un-synced still, so that a later power cut may lose it.
     #[must_use]
     pub fn kill(&self) -> Self {
-        let mut disk = acquire(&self.disk);
-        let next = disk.handed_over();
-        disk.crash();
-        Self::holding(next)
+        let next = {
+            let mut disk = self.course.disk();
+            let next = disk.handed_over();
+            disk.crash();
+            next
+        };
+        self.course.wake();
+        self.holding(next)
     }
 
     /// The disk as it is at this moment, with all that is un-synced, as a disk of its own: what happens to one of them from
@@ -113,13 +129,13 @@ impl SimStorage {
     /// Complexity: linear in the number of sectors that were ever written.
     #[must_use]
     pub fn snapshot(&self) -> Self {
-        Self::holding(acquire(&self.disk).handed_over())
+        self.holding(self.course.disk().handed_over())
     }
 
     /// Whether the power is still on.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        acquire(&self.disk).is_on()
+        self.course.disk().is_on()
     }
 
     /// What a power cut leaves, as a new disk without faults, on which everything is durable and nothing locked: the cut
@@ -135,7 +151,7 @@ impl SimStorage {
     /// Like [`after_crash`](Self::after_crash), with faults for the new disk, whose generator the seed decides too.
     #[must_use]
     pub fn after_crash_with(&self, seed: u64, faults: Faults) -> Self {
-        Self::holding(acquire(&self.disk).survivor(seed, faults))
+        self.holding(self.course.disk().survivor(seed, faults))
     }
 
     /// All that a power cut at this moment may leave, one after the other: every combination of what may survive. Noise
@@ -160,38 +176,38 @@ impl SimStorage {
     /// ```
     #[must_use]
     pub fn crash_images(&self) -> CrashImages {
-        let mut disk = acquire(&self.disk).clone();
+        let mut disk = self.course.disk().clone();
         disk.faults.garbage = Probability::NEVER;
-        CrashImages { disk, next: Some(Path::default()) }
+        CrashImages { of: self.holding(disk), next: Some(Path::default()) }
     }
 
     /// The faults in force.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        acquire(&self.disk).faults.clone()
+        self.course.disk().faults.clone()
     }
 
     /// Changes the faults from now on, for instance to make room on a full disk. Calls go on being counted from where
     /// they were.
     pub fn set_faults(&self, faults: Faults) {
-        acquire(&self.disk).faults = faults;
+        self.course.disk().faults = faults;
     }
 
     /// How often each kind of call was made so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        acquire(&self.disk).counts()
+        self.course.disk().counts()
     }
 
     fn handle(&self, id: FileId, access: Access, name: &str) -> Arc<dyn StorageFile> {
-        Arc::new(SimFile { disk: Arc::clone(&self.disk), id, access, name: name.to_owned() })
+        Arc::new(SimFile { course: Arc::clone(&self.course), id, access, name: name.to_owned() })
     }
 }
 
 /// All outcomes of one power cut: see [`SimStorage::crash_images`].
 #[derive(Debug)]
 pub struct CrashImages {
-    disk: Disk,
+    of: SimStorage,
     /// The way to the next image; `None` at the end.
     next: Option<Path>,
 }
@@ -200,48 +216,48 @@ impl Iterator for CrashImages {
     type Item = SimStorage;
 
     fn next(&mut self) -> Option<SimStorage> {
-        let (left, mut path) = self.disk.survivor_of(self.next.take()?);
+        let (left, mut path) = self.of.course.disk().survivor_of(self.next.take()?);
         self.next = path.advance().then_some(path);
-        Some(SimStorage::holding(left))
+        Some(self.of.holding(left))
     }
 }
 
 impl Storage for SimStorage {
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         check_name(name)?;
-        let id = acquire(&self.disk).create(name)?;
+        let id = self.course.call(Kind::Create, |disk| !disk.has(name), |disk| disk.create(name))?;
         Ok(self.handle(id, Access::ReadWrite, name))
     }
 
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
         check_name(name)?;
-        let id = acquire(&self.disk).open(name)?;
+        let id = self.course.call(Kind::Open, |disk| disk.has(name), |disk| disk.open(name))?;
         Ok(self.handle(id, access, name))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         check_name(name)?;
-        acquire(&self.disk).remove(name)
+        self.course.call(Kind::Remove, |disk| disk.has(name), |disk| disk.remove(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         check_name(from)?;
         check_name(to)?;
-        acquire(&self.disk).rename(from, to)
+        self.course.call(Kind::Rename, |disk| disk.has(from) && from != to, |disk| disk.rename(from, to))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        acquire(&self.disk).list()
+        self.course.call(Kind::List, |_| true, Disk::list)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        acquire(&self.disk).sync_dir()
+        self.course.call(Kind::DirSync, |_| true, Disk::sync_dir)
     }
 
     fn lock(&self, name: &str) -> Result<Box<dyn StorageLock>, LockError> {
         check_name(name)?;
-        let id = acquire(&self.disk).lock(name)?;
-        Ok(Box::new(SimLock { disk: Arc::clone(&self.disk), id }))
+        let id = self.course.call(Kind::Lock, |_| true, |disk| disk.lock(name))?;
+        Ok(Box::new(SimLock { course: Arc::clone(&self.course), id }))
     }
 }
 
@@ -249,50 +265,60 @@ impl StorageLock for SimLock {}
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        acquire(&self.disk).unlock(self.id);
+        self.course.disk().unlock(self.id);
     }
 }
 
 impl SimFile {
-    fn writable(&self) -> io::Result<MutexGuard<'_, Disk>> {
+    fn check_writable(&self) -> io::Result<()> {
         match self.access {
-            Access::ReadWrite => Ok(acquire(&self.disk)),
+            Access::ReadWrite => Ok(()),
             Access::Read => {
                 let message = format!("the file '{}' was opened for reading only", self.name);
                 Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
             }
         }
     }
+
+    /// A call that nothing but the power refuses.
+    fn call<T>(&self, kind: Kind, effect: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        self.course.call(kind, |_| true, effect)
+    }
+
+    fn sync(&self, kind: Kind) -> io::Result<()> {
+        self.check_writable()?;
+        self.call(kind, |disk| disk.sync(kind, self.id, &self.name))
+    }
 }
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        acquire(&self.disk).close(self.id);
+        self.course.disk().close(self.id);
     }
 }
 
 impl StorageFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        acquire(&self.disk).len(self.id)
+        self.call(Kind::Len, |disk| disk.len(self.id, &self.name))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut disk = self.writable()?;
+        self.check_writable()?;
         check_range(0, len)?;
-        disk.set_len(self.id, &self.name, len)
+        self.call(Kind::SetLen, |disk| disk.set_len(self.id, &self.name, len))
     }
 
     fn read_at(&self, dst: &mut [u8], offset: u64) -> io::Result<usize> {
-        acquire(&self.disk).read(self.id, &self.name, dst, offset)
+        self.call(Kind::Read, |disk| disk.read(self.id, &self.name, dst, offset))
     }
 
     fn write_all_at(&self, src: &[u8], offset: u64) -> io::Result<()> {
-        let mut disk = self.writable()?;
+        self.check_writable()?;
         check_range(offset, src.len() as u64)?;
         if src.is_empty() {
             return Ok(());
         }
-        disk.write(self.id, &self.name, src, offset)
+        self.call(Kind::Write, |disk| disk.write(self.id, &self.name, src, offset))
     }
 
     /// One call, like a plain write: it is counted once, fails once, and the power fails in it once.
@@ -305,19 +331,19 @@ impl StorageFile for SimFile {
     }
 
     fn preallocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        let mut disk = self.writable()?;
+        self.check_writable()?;
         let end = check_range(offset, len)?;
         if len == 0 {
             return Ok(());
         }
-        disk.preallocate(self.id, &self.name, offset, end)
+        self.call(Kind::Preallocate, |disk| disk.preallocate(self.id, &self.name, offset, end))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.writable()?.sync(Kind::DataSync, self.id, &self.name)
+        self.sync(Kind::DataSync)
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.writable()?.sync(Kind::FullSync, self.id, &self.name)
+        self.sync(Kind::FullSync)
     }
 }

@@ -34,6 +34,7 @@ fn each_call(disk: &SimStorage) -> Vec<(&'static str, io::Result<()>)> {
     let file = made.unwrap_or_else(|| disk.create("a").unwrap());
     results.push(("write", file.write_all_at(b"abc", 0)));
     results.push(("write", file.write_all_vectored_at(&[IoSlice::new(b"d"), IoSlice::new(b"e")], 3)));
+    results.push(("len", file.len().map(drop)));
     results.push(("set_len", file.set_len(100)));
     results.push(("preallocate", file.preallocate(0, 200)));
     results.push(("read", file.read_at(&mut [0; 3], 0).map(drop)));
@@ -73,6 +74,7 @@ fn calls_are_counted_by_kind() {
         ("syncs of the directory", counts.dir_syncs, 1),
         ("reads", counts.reads, 1),
         ("writes", counts.writes, 2),
+        ("lens", counts.lens, 1),
         ("set_lens", counts.set_lens, 1),
         ("preallocations", counts.preallocations, 1),
         ("syncs of data", counts.data_syncs, 1),
@@ -108,10 +110,11 @@ fn calls_that_the_contract_refuses_are_not_counted() {
 fn each_kind_of_call_fails_by_its_own_switch() {
     let always = Failures::since(0);
     let default = Faults::default;
-    let table: [(Faults, &[&str]); 7] = [
+    let table: [(Faults, &[&str]); 8] = [
         (Faults { read_error: always, ..default() }, &["read"]),
         (Faults { write_error: always, ..default() }, &["write"]),
         (Faults { short_write: always, ..default() }, &["write"]),
+        (Faults { len_error: always, ..default() }, &["len"]),
         (Faults { length_error: always, ..default() }, &["set_len", "preallocate"]),
         (Faults { sync_error: always, ..default() }, &["sync_data", "sync_all"]),
         (Faults { dir_sync_error: always, ..default() }, &["sync_dir"]),

@@ -2,8 +2,13 @@
 //! three that are wrong.
 //!
 //! ```text
-//! cargo run -p esker-sim --example tiny_store
+//! cargo run -p esker-sim --example tiny_store                     tests all four
+//! cargo run -p esker-sim --example tiny_store -- NoDirSync 7 12   one power cut again: mistake, call, seed
 //! ```
+//!
+//! There are three steps, and only the second knows the store: run a workload and note what was acknowledged (`work`); say
+//! what must be there after a power cut (`fault_after`); cut the power in every call, and look at what may be left, drawn
+//! from seeds (`sampled`) or, where the workload is small, all of it (`listed`).
 #![expect(clippy::print_stdout, reason = "an example that shows its findings")]
 
 use std::io;
@@ -83,12 +88,12 @@ fn word(number: usize) -> String {
     format!("word-{number}-{}", "x".repeat(200))
 }
 
-/// Adds words until the power fails, or there are enough. Returns how many were acknowledged.
-fn work(disk: &SimStorage, mistake: Mistake) -> usize {
+/// Adds words until the power fails, or there are `words`. Returns how many were acknowledged.
+fn work(disk: &SimStorage, mistake: Mistake, words: usize) -> usize {
     let mut acknowledged = 0;
     let mut add_all = || -> io::Result<()> {
         let mut store = Words::open(disk, mistake)?;
-        while acknowledged < 6 {
+        while acknowledged < words {
             store.add(&word(acknowledged))?;
             acknowledged += 1;
         }
@@ -116,33 +121,80 @@ fn fault_after(left: &SimStorage, mistake: Mistake, acknowledged: usize) -> Opti
     None
 }
 
-/// Cuts the power in the middle of every call, looks at many outcomes of each cut, and returns how many were tried and how
-/// to repeat those that went wrong.
-fn crash_test(mistake: Mistake) -> (u64, Vec<String>) {
-    let whole = SimStorage::new(0, Faults::default());
-    work(&whole, mistake);
-    let (mut tried, mut wrong) = (0, Vec::new());
-    for ops in 0..=whole.counts().changing() {
-        let disk = SimStorage::new(0, Faults { crash_after_ops: Some(ops), ..Faults::default() });
-        let acknowledged = work(&disk, mistake);
-        for seed in 0..50 {
-            tried += 1;
-            if let Some(fault) = fault_after(&disk.after_crash(seed), mistake, acknowledged) {
-                wrong.push(format!("power cut in call {ops}, seed {seed}: {fault}"));
+/// Runs the workload with the power failing in the middle of its call number `ops`.
+fn cut_in(mistake: Mistake, words: usize, ops: u64) -> (SimStorage, usize) {
+    let disk = SimStorage::new(0, Faults { crash_after_ops: Some(ops), ..Faults::default() });
+    let acknowledged = work(&disk, mistake, words);
+    (disk, acknowledged)
+}
+
+/// How many calls there are in which the power can fail.
+fn calls(mistake: Mistake, words: usize) -> u64 {
+    let disk = SimStorage::new(0, Faults::default());
+    work(&disk, mistake, words);
+    disk.counts().changing()
+}
+
+/// What a test has found: how many outcomes it tried, and how to repeat those that were wrong.
+#[derive(Default)]
+struct Findings {
+    tried: u64,
+    wrong: Vec<String>,
+}
+
+/// One possible outcome of a power cut in one call.
+fn outcome(mistake: Mistake, ops: u64, seed: u64) -> Option<String> {
+    let (disk, acknowledged) = cut_in(mistake, 6, ops);
+    fault_after(&disk.after_crash(seed), mistake, acknowledged)
+}
+
+/// Cuts the power in every call, and draws outcomes of each cut.
+fn sampled(mistake: Mistake) -> Findings {
+    let mut findings = Findings::default();
+    for (ops, seed) in (0..=calls(mistake, 6)).flat_map(|ops| (0..50).map(move |seed| (ops, seed))) {
+        findings.tried += 1;
+        if let Some(fault) = outcome(mistake, ops, seed) {
+            findings.wrong.push(format!("-- {mistake:?} {ops} {seed}: {fault}"));
+        }
+    }
+    findings
+}
+
+/// The same for a smaller workload, and all outcomes of each cut. Whatever this does not find is not there to be found.
+fn listed(mistake: Mistake) -> Findings {
+    let mut findings = Findings::default();
+    for ops in 0..=calls(mistake, 3) {
+        let (disk, acknowledged) = cut_in(mistake, 3, ops);
+        for (n, left) in disk.crash_images().enumerate() {
+            findings.tried += 1;
+            if let Some(fault) = fault_after(&left, mistake, acknowledged) {
+                findings.wrong.push(format!("image {n} of a power cut in call {ops}: {fault}"));
             }
         }
     }
-    (tried, wrong)
+    findings
 }
 
-fn main() {
-    for mistake in [Mistake::None, Mistake::WritesInPlace, Mistake::NoFileSync, Mistake::NoDirSync] {
-        let (tried, wrong) = crash_test(mistake);
-        println!("{mistake:?}: {} of {tried} outcomes are wrong", wrong.len());
+const ALL: [Mistake; 4] = [Mistake::None, Mistake::WritesInPlace, Mistake::NoFileSync, Mistake::NoDirSync];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mistake, ops, seed] = &arguments[..] {
+        let named = ALL.into_iter().find(|other| format!("{other:?}") == *mistake);
+        let fault = outcome(named.ok_or("there is no such mistake")?, ops.parse()?, seed.parse()?);
+        println!("{}", fault.unwrap_or_else(|| "nothing is wrong".to_owned()));
+        return Ok(());
+    }
+    for mistake in ALL {
+        let Findings { tried, wrong } = sampled(mistake);
+        println!("{mistake:?}: {} of {tried} outcomes that were drawn are wrong", wrong.len());
         for fault in wrong.iter().take(3) {
             println!("  {fault}");
         }
+        let Findings { tried, wrong } = listed(mistake);
+        println!("{mistake:?}: {} of all {tried} outcomes of a smaller workload are wrong", wrong.len());
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -151,16 +203,25 @@ mod tests {
 
     #[test]
     fn the_right_store_survives_every_power_cut() {
-        let (tried, wrong) = crash_test(Mistake::None);
-        assert!(tried > 1000, "{tried}");
-        assert_eq!(wrong, [""; 0]);
+        for (findings, tried_min) in [(sampled(Mistake::None), 1000), (listed(Mistake::None), 60)] {
+            assert!(findings.tried > tried_min, "{}", findings.tried);
+            assert_eq!(findings.wrong, [""; 0]);
+        }
     }
 
     #[test]
-    fn every_mistake_is_found() {
+    fn every_mistake_is_found_by_drawing_and_by_listing() {
         for mistake in [Mistake::WritesInPlace, Mistake::NoFileSync, Mistake::NoDirSync] {
-            let (_, wrong) = crash_test(mistake);
-            assert!(!wrong.is_empty(), "{mistake:?}");
+            assert!(!sampled(mistake).wrong.is_empty(), "{mistake:?}");
+            assert!(!listed(mistake).wrong.is_empty(), "{mistake:?}");
         }
+    }
+
+    #[test]
+    fn what_is_printed_repeats_the_finding() {
+        let wrong = sampled(Mistake::NoDirSync).wrong;
+        let said: Vec<&str> = wrong[0].split([' ', ':']).collect();
+        let again = outcome(Mistake::NoDirSync, said[2].parse().unwrap(), said[3].parse().unwrap());
+        assert!(wrong[0].ends_with(&again.unwrap()), "{}", wrong[0]);
     }
 }

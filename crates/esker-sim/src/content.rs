@@ -46,6 +46,16 @@ struct Piece {
     inside: Range<usize>,
 }
 
+/// What becomes of a sector that a call writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Written,
+    /// The call fails before it comes to this one.
+    Skipped,
+    /// It keeps its content, and the call does not know.
+    Lost,
+}
+
 /// Splits `bytes` bytes from `offset` on at the borders of sectors.
 fn pieces(offset: u64, bytes: usize) -> impl Iterator<Item = Piece> {
     let mut at = offset;
@@ -64,7 +74,7 @@ fn pieces(offset: u64, bytes: usize) -> impl Iterator<Item = Piece> {
 }
 
 /// The sectors that a range of bytes touches.
-fn sectors(offset: u64, end: u64) -> Range<u64> {
+pub(crate) fn sectors(offset: u64, end: u64) -> Range<u64> {
     offset / SECTOR_BYTES as u64..end.div_ceil(SECTOR_BYTES as u64)
 }
 
@@ -103,7 +113,7 @@ impl Content {
         bytes
     }
 
-    /// Writes the sectors that `writes` wants, in order, while `free` sectors of new space last. Returns whether the space
+    /// Writes the sectors, each as `fate` says, in order, while `free` sectors of new space last. Returns whether the space
     /// was enough.
     pub(crate) fn write(
         &mut self,
@@ -111,7 +121,7 @@ impl Content {
         src: &[u8],
         offset: u64,
         mut free: u64,
-        mut writes: impl FnMut() -> bool,
+        mut fate: impl FnMut(u64) -> Fate,
     ) -> bool {
         let mut rest = src;
         let mut at = offset;
@@ -119,7 +129,8 @@ impl Content {
             let (now, later) = rest.split_at(piece.inside.len());
             rest = later;
             at += now.len() as u64;
-            if !writes() {
+            let fate = fate(piece.sector);
+            if fate == Fate::Skipped {
                 continue;
             }
             if !self.space.contains(piece.sector) {
@@ -129,7 +140,9 @@ impl Content {
                 free -= 1;
                 self.space.insert(piece.sector..piece.sector + 1);
             }
-            self.change(step, piece.sector, |sector| sector[piece.inside].copy_from_slice(now));
+            if fate == Fate::Written {
+                self.change(step, piece.sector, |sector| sector[piece.inside].copy_from_slice(now));
+            }
             if at > self.len() {
                 self.len.change(step, at);
             }
@@ -179,6 +192,47 @@ impl Content {
         for sector in std::mem::take(&mut self.dirty) {
             self.history(sector).fail_sync(rng);
         }
+    }
+
+    /// How many sectors readers see.
+    pub(crate) fn sectors(&self) -> u64 {
+        self.len().div_ceil(SECTOR_BYTES as u64)
+    }
+
+    /// What readers see of a sector.
+    pub(crate) fn sector(&self, sector: u64) -> [u8; SECTOR_BYTES] {
+        let now = self.sectors.get(&sector).and_then(|history| history.now().as_deref());
+        now.copied().unwrap_or([0; SECTOR_BYTES])
+    }
+
+    /// What readers would see of a sector if `src` were written at `offset`.
+    pub(crate) fn sector_with(&self, sector: u64, src: &[u8], offset: u64) -> [u8; SECTOR_BYTES] {
+        let mut bytes = self.sector(sector);
+        if let Some(piece) = pieces(offset, src.len()).find(|piece| piece.sector == sector) {
+            let from = (sector * SECTOR_BYTES as u64 + piece.inside.start as u64 - offset) as usize;
+            let len = piece.inside.len();
+            bytes[piece.inside].copy_from_slice(&src[from..from + len]);
+        }
+        bytes
+    }
+
+    /// What the disk holds in a sector, whatever is un-synced.
+    pub(crate) fn on_disk(&self, sector: u64) -> [u8; SECTOR_BYTES] {
+        let durable = self.sectors.get(&sector).and_then(|history| history.durable().as_deref());
+        durable.copied().unwrap_or([0; SECTOR_BYTES])
+    }
+
+    /// Whether something was written to a sector, and what readers see is what the disk holds.
+    pub(crate) fn is_settled(&self, sector: u64) -> bool {
+        self.sectors.get(&sector).is_some_and(|history| history.is_settled() && history.now().is_some())
+    }
+
+    /// Changes what the disk holds, beneath what is un-synced: readers see it where nothing is.
+    pub(crate) fn overwrite(&mut self, sector: u64, mut bytes: [u8; SECTOR_BYTES]) {
+        let kept = self.len().saturating_sub(sector * SECTOR_BYTES as u64);
+        bytes[kept.min(SECTOR_BYTES as u64) as usize..].fill(0);
+        self.space.insert(sector..sector + 1);
+        self.history(sector).overwrite(Some(Arc::new(bytes)));
     }
 
     /// The oldest and the newest un-synced change.

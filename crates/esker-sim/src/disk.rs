@@ -10,6 +10,8 @@
 //! - **K3 (a cut syncs nothing):** a sync in whose middle the power fails leaves everything it should have covered
 //!   un-synced, so that any part of it may survive.
 
+mod damage;
+
 use std::{
     collections::BTreeMap,
     io::{self, ErrorKind},
@@ -18,8 +20,9 @@ use std::{
 use esker_storage::LockError;
 
 use crate::{
-    content::{Content, SECTOR_BYTES},
+    content::{Content, Fate, SECTOR_BYTES},
     counts::{Counts, Kind},
+    damage::Damage,
     directory::{Change, Directory, FileId},
     error,
     faults::{Failures, Faults, Probability},
@@ -46,6 +49,7 @@ pub(crate) struct Disk {
     files: BTreeMap<FileId, FileState>,
     next_file: u64,
     stalls: Stalls,
+    damages: Vec<Damage>,
 }
 
 /// A call under way.
@@ -69,6 +73,7 @@ impl Disk {
             files: BTreeMap::new(),
             next_file: 0,
             stalls: Stalls::default(),
+            damages: Vec::new(),
         }
     }
 
@@ -121,8 +126,8 @@ impl Disk {
             let content = self.files[id].content.survivor(judge, self.faults.garbage);
             files.insert(*id, FileState { content, handles: 0, locked: false });
         }
-        let next_file = self.next_file;
-        Self { files, next_file, directory: Directory::new(names), ..Self::new(judge.rng.next(), faults) }
+        let (next_file, damages) = (self.next_file, self.damages.clone());
+        Self { files, next_file, damages, directory: Directory::new(names), ..Self::new(judge.rng.next(), faults) }
     }
 
     // The course of every call.
@@ -303,34 +308,52 @@ impl Disk {
 
     pub(crate) fn read(&mut self, id: FileId, name: &str, dst: &mut [u8], offset: u64) -> io::Result<usize> {
         self.check_power()?;
+        let number = self.counts.reads;
+        let rots = self.draw(self.faults.bit_rot, number);
+        let strays = self.draw(self.faults.misdirected_read, number);
         let call = self.begin(Kind::Read);
         self.counts.bytes_read += dst.len() as u64;
         if call.fails {
             dst.fill(self.rng.next() as u8);
             return Err(injected(&call, name));
         }
-        Ok(self.file(id).content.read(dst, offset))
+        if rots {
+            self.rot(id, name, offset, dst.len());
+        }
+        let read = self.file(id).content.read(dst, offset);
+        if strays {
+            self.read_elsewhere(id, name, &mut dst[..read], offset);
+        }
+        Ok(read)
     }
 
     /// Writes `src`, which is not empty.
     pub(crate) fn write(&mut self, id: FileId, name: &str, src: &[u8], offset: u64) -> io::Result<()> {
         self.check_power()?;
-        let short = self.draw(self.faults.short_write, self.counts.writes);
+        let number = self.counts.writes;
+        let short = self.draw(self.faults.short_write, number);
+        let loses = self.draw(self.faults.lost_write, number);
+        let strays = self.draw(self.faults.misdirected_write, number);
         let call = self.begin(Kind::Write);
         self.counts.bytes_written += src.len() as u64;
         let free = self.free_sectors();
+        if (loses || strays) && !(call.fails || short) {
+            let result = self.write_astray(&call, (id, name), src, offset, strays);
+            return self.end(&call, result);
+        }
         let rng = &mut self.rng;
         // Not `self.file`, because the generator is needed at the same time.
         let content = &mut self.files.get_mut(&id).expect("a handle keeps its file").content;
         let result = if call.fails {
             let written = Probability::from_per_million(rng.below(1_000_001) as u32);
-            content.write(call.step, src, offset, free, || rng.chance(written));
+            let fate = |_| if rng.chance(written) { Fate::Written } else { Fate::Skipped };
+            content.write(call.step, src, offset, free, fate);
             Err(injected(&call, name))
         } else if short {
             let bytes = rng.index(src.len());
-            content.write(call.step, &src[..bytes], offset, free, || true);
+            content.write(call.step, &src[..bytes], offset, free, |_| Fate::Written);
             Err(error::injected(ErrorKind::WriteZero, call.kind.name(), name))
-        } else if content.write(call.step, src, offset, free, || true) {
+        } else if content.write(call.step, src, offset, free, |_| Fate::Written) {
             Ok(())
         } else {
             Err(self.full())

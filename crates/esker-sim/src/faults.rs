@@ -168,6 +168,17 @@ pub struct Faults {
     /// Calls that do not return until [`SimStorage::release_hung`](crate::SimStorage::release_hung), or until the power is
     /// off. Whether such a call takes effect before it hangs or after that is drawn.
     pub hung: Calls,
+    /// Calls of `read_at` that find a bit flipped, for good, in a sector of their range that was written and has nothing
+    /// un-synced. Nothing happens if there is no such sector.
+    pub bit_rot: Failures,
+    /// Calls of `read_at` that get, for a run of their sectors, what the disk holds somewhere else. The disk stays as it is.
+    pub misdirected_read: Failures,
+    /// Writes that return `Ok` and leave a run of their sectors as it was, for good. The length grows as it should.
+    pub lost_write: Failures,
+    /// The same, and what should have been written is somewhere else, for good: in another place of the file or in another
+    /// file. It comes there beneath what is un-synced, so that readers see it where nothing is, and the next sync of what is
+    /// un-synced repairs it.
+    pub misdirected_write: Failures,
     /// The size of the disk. Counted are the sectors that were written or preallocated, of all files that have a name or
     /// an open handle.
     pub capacity_bytes: Option<u64>,

@@ -34,6 +34,16 @@ impl<T: Clone> History<T> {
         self.later.last().map(|(_, value)| value).or(self.dropped.as_ref()).unwrap_or(&self.durable)
     }
 
+    /// What the disk holds.
+    pub(crate) fn durable(&self) -> &T {
+        &self.durable
+    }
+
+    /// Whether readers see what the disk holds.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.later.is_empty() && self.dropped.is_none()
+    }
+
     /// The steps at which the fact changed since the last sync.
     pub(crate) fn steps(&self) -> impl Iterator<Item = Step> {
         self.later.iter().map(|&(step, _)| step)
@@ -58,6 +68,12 @@ impl<T: Clone> History<T> {
             self.later.clear();
             self.dropped = None;
         }
+    }
+
+    /// The durable value becomes another one, by no call. Readers see it unless there is a later one.
+    pub(crate) fn overwrite(&mut self, value: T) {
+        self.durable = value;
+        self.dropped = None;
     }
 
     /// A sync that fails: any value may have become durable, and the newest will not be written any more.

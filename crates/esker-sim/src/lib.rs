@@ -46,20 +46,29 @@
 //!   one moment of that time, which is drawn; calls that come meanwhile do not wait for it. How it waits is a [`Pace`]: by
 //!   default a slow call yields its core and a hung one sleeps; a test with a scheduler of its own brings it in there. A
 //!   power cut ends every wait, and the call fails.
+//! - Damage that no call reports, a run of sectors or one bit at a time: bits rot ([`Faults::bit_rot`]), writes are lost
+//!   ([`Faults::lost_write`]) or go to another place ([`Faults::misdirected_write`]), reads come from one
+//!   ([`Faults::misdirected_read`]); and at rest, when a test wants it ([`SimStorage::damage`]). All of it is on record
+//!   ([`SimStorage::damages`]). No store is whole after that; the question is whether it says so.
 //! - The disk may lie ([`Faults::ignore_sync`], [`Faults::ignore_sync_dir`]): it reports a sync and does nothing. No store
 //!   survives that; the switches are there to show that a crash test would notice a missing sync.
 //!
-//! Not modelled: damage to synced data at rest, writes that go to the wrong place, and clocks: a slow call lets others run
-//! before it, and takes no time.
+//! Not modelled: clocks (a slow call lets others run before it, and takes no time), entries of the directory that go bad,
+//! damage to lengths, and operations on other directories.
 //!
 //! # Invariants
 //!
 //! - **D1 (replay):** the same seed, faults and sequence of calls give the same answers and the same crash images. With
 //!   several threads, the sequence is the order in which calls arrive at the disk and, where they wait there, the order in
 //!   which they take effect.
-//! - **D2 (synced stays):** without garbage and lies, no crash image contradicts a sync that returned `Ok`.
-//! - **D3 (nothing from nowhere):** without garbage, a byte in a crash image was at that place of that file at some time
-//!   since its last sync, or is zero where nothing was.
+//! - **D2 (synced stays):** without garbage, lies and damage, no crash image contradicts a sync that returned `Ok`.
+//! - **D3 (nothing from nowhere):** without garbage, lies and damage, a byte in a crash image was at that place of that
+//!   file at some time since its last sync, or is zero where nothing was.
+//!
+//! Damage breaks the last two in the bytes of which [`SimStorage::damages`] speaks, and nowhere else. A lost write, and
+//! what a misdirected one should have replaced, is older than the last sync that should have covered it. Where a misdirected
+//! write went, and where bits rotted or a disk was damaged at rest, are bytes that were never written there. A misdirected
+//! read breaks neither: it is wrong once.
 //!
 //! # Example
 //!
@@ -87,6 +96,7 @@
 mod content;
 mod counts;
 mod course;
+mod damage;
 mod directory;
 mod disk;
 mod error;
@@ -101,6 +111,7 @@ mod storage;
 pub use crate::{
     content::SECTOR_BYTES,
     counts::Counts,
+    damage::{AtRest, Damage, DamageKind},
     error::{SimError, is_injected, is_power_off},
     faults::{Calls, Failures, Faults, Probability, Survival},
     pace::Pace,

@@ -14,6 +14,7 @@ use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock, check_
 use crate::{
     counts::{Counts, Kind},
     course::Course,
+    damage::{AtRest, Damage},
     directory::FileId,
     disk::Disk,
     faults::{Faults, Probability},
@@ -197,6 +198,45 @@ impl SimStorage {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.course.disk().counts()
+    }
+
+    /// What was damaged so far, oldest first: by calls, as [`Faults`] say, and at rest. Disks that are made of this one go on
+    /// with a copy of the list.
+    ///
+    /// This is what was done, and not what still shows: a sector that is written anew is whole again, and an un-synced write
+    /// that was lost may be lost once more in a power cut.
+    #[must_use]
+    pub fn damages(&self) -> Vec<Damage> {
+        self.course.disk().damages().to_vec()
+    }
+
+    /// Damages one place now, for good and beneath what is un-synced, which the seed draws from all files that have a name and a length, or from the file
+    /// `within`. Returns what was done: nothing if there is no such place, or if it holds the same afterwards.
+    ///
+    /// For tests of damage at rest: close the store, damage its disk or a [snapshot](Self::snapshot), open it again, and
+    /// compare.
+    ///
+    /// ```
+    /// use esker_sim::{AtRest, Faults, SimStorage};
+    /// use esker_storage::{Access, Storage};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let disk = SimStorage::new(1, Faults::default());
+    /// let file = disk.create("file")?;
+    /// file.write_all_at(&[7; 2000], 0)?;
+    /// file.sync_data()?;
+    /// for seed in 0..10 {
+    ///     let copy = disk.snapshot();
+    ///     let damage = &copy.damage(seed, AtRest::BitFlip, None)[0];
+    ///     let mut bytes = [0; 2000];
+    ///     copy.open("file", Access::Read)?.read_exact_at(&mut bytes, 0)?;
+    ///     assert_eq!(bytes.iter().position(|&byte| byte != 7), Some(damage.offset as usize));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn damage(&self, seed: u64, how: AtRest, within: Option<&str>) -> Vec<Damage> {
+        self.course.disk().damage_at_rest(seed, how, within)
     }
 
     fn handle(&self, id: FileId, access: Access, name: &str) -> Arc<dyn StorageFile> {

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, value_parser};
 use esker::Lsn;
 
-use crate::size;
+use crate::{
+    size,
+    torture::{Life, Torture},
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -47,6 +50,9 @@ pub(crate) enum Command {
     Stat(Stat),
     Verify(Verify),
     Truncate(Truncate),
+    Torture(Torture),
+    #[command(hide = true)]
+    TortureLife(Life),
 }
 
 /// Append records, one per line, and make all of them durable

@@ -10,7 +10,7 @@
 //! - L2 (one exit): every way out passes [`Ending`], whose numbers are the contract. Only an interrupted reading command
 //!   ends elsewhere, in [`interrupt`], with the same number.
 //! - L3 (a reader that leaves is no error): a broken pipe on standard output ends the command quietly.
-//! - L4 (reading commands never write): all but `append` and `truncate` open the log read-only.
+//! - L4 (reading commands never write): all but `append`, `truncate` and `torture` open the log read-only.
 #![forbid(unsafe_code)]
 
 mod append;
@@ -24,6 +24,7 @@ mod size;
 mod stat;
 mod tail;
 mod talk;
+mod torture;
 mod truncate;
 mod verify;
 
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
         Command::Stat(stat) => stat::run(stat, args.json),
         Command::Verify(verify) => verify::run(verify, args.json, talk),
         Command::Truncate(truncate) => truncate::run(truncate, args.json, talk),
+        Command::Torture(torture) => torture::run(torture, args.json, talk),
+        Command::TortureLife(life) => torture::live(life),
     };
     let ending = outcome.unwrap_or_else(|failure| match failure {
         Failure::OutputClosed => Ending::Done,

@@ -7,3 +7,4 @@ mod read;
 mod refuse;
 mod support;
 mod talk;
+mod torture;

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use esker::{Lsn, MessageInfo, MessageKind};
+use esker::{Lsn, MessageInfo};
 
 use crate::{
     args::Dump,
@@ -37,17 +37,6 @@ fn state(lsn: Lsn, floor: Lsn, durable: Lsn) -> &'static str {
     }
 }
 
-fn name(kind: MessageKind) -> &'static str {
-    match kind {
-        MessageKind::Inline => "inline",
-        MessageKind::BlobPointer => "blob",
-        MessageKind::Aborted => "aborted",
-        MessageKind::Pad => "pad",
-        MessageKind::Mark => "mark",
-        _ => "other",
-    }
-}
-
 /// One line.
 struct Row<'a> {
     message: &'a MessageInfo,
@@ -58,7 +47,7 @@ struct Row<'a> {
 impl Display for Row<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let MessageInfo { lsn, segment, offset, len, crc32, epoch, mark, .. } = self.message;
-        let (kind, state) = (name(self.message.kind), self.state);
+        let (kind, state) = (self.message.kind.name(), self.state);
         if self.json {
             write!(f, r#"{{"lsn":{lsn},"segment":{segment},"offset":{offset},"kind":"{kind}","len":{len},"#)?;
             write!(f, r#""crc32":"{crc32:08x}","state":"{state}","epoch":{epoch},"mark_lsn":{mark}}}"#)

@@ -106,7 +106,7 @@ impl Failure {
 fn ending_of(error: &Error) -> Ending {
     match error.kind() {
         // A record that was truncated while it was about to be read is not there, like one that is damaged.
-        ErrorKind::Corrupt | ErrorKind::Truncated => Ending::Finding,
+        ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::Lost => Ending::Finding,
         ErrorKind::InvalidOptions | ErrorKind::NeverReserved | ErrorKind::NotARecord => Ending::Usage,
         ErrorKind::Locked => Ending::Locked,
         ErrorKind::NotEsker | ErrorKind::NotFound | ErrorKind::NewerFormat => Ending::NotEsker,

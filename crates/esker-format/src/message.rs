@@ -45,11 +45,13 @@ pub enum MessageKind {
     Pad = 4,
     /// Written at a clean close for the sake of the mark that its header carries; no payload.
     Mark = 5,
+    /// Stands where records were lost to damage that somebody decided to give up; the payload means nothing.
+    Lost = 6,
 }
 
 impl MessageKind {
     /// All kinds, by their number.
-    pub const ALL: [Self; 5] = [Self::Inline, Self::BlobPointer, Self::Aborted, Self::Pad, Self::Mark];
+    pub const ALL: [Self; 6] = [Self::Inline, Self::BlobPointer, Self::Aborted, Self::Pad, Self::Mark, Self::Lost];
 
     /// The kind with this number, or `None` if this version does not know one.
     #[must_use]
@@ -61,6 +63,7 @@ impl MessageKind {
             3 => Some(Self::Aborted),
             4 => Some(Self::Pad),
             5 => Some(Self::Mark),
+            6 => Some(Self::Lost),
             _ => None,
         }
     }
@@ -88,6 +91,7 @@ impl MessageKind {
             Self::Aborted => "aborted",
             Self::Pad => "pad",
             Self::Mark => "mark",
+            Self::Lost => "lost",
         }
     }
 }

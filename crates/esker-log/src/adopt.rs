@@ -9,9 +9,9 @@ use esker_format::{BlobId, Lsn, SegmentBytes, SegmentId};
 use esker_storage::{Storage, StorageFile, is_out_of_space};
 
 use crate::{
-    Error, RecoveryReport, blob,
+    Error, RecoveryNote, RecoveryReport, blob,
     names::LOG,
-    recovery::{RecoveryNote, Table},
+    recovery::{Recovered, Table},
     walk::Placement,
 };
 
@@ -36,16 +36,28 @@ pub(crate) fn make_durable(file: &dyn StorageFile, table: &Table, durable_to: Ls
     while at < tip {
         let end = tip.min(at.segment_base(table.segment_bytes) + u64::from(table.segment_bytes.get()));
         window.resize(WINDOW_BYTES.min((end - at) as usize), 0);
-        // The tip is where reading came to, so that there is something to be read before it.
-        let (Some(read), Some(offset)) = (table.read(at, &mut window)?, table.locate(at)) else { break };
-        if read == 0 {
-            break;
-        }
+        let (read, offset) = match (table.read(at, &mut window)?, table.locate(at)) {
+            (Some(read), Some(offset)) if read > 0 => (read, offset),
+            // Only where damage is passed over; otherwise reading came to the tip.
+            _ => {
+                at = end;
+                continue;
+            }
+        };
         file.write_all_at(&window[..read], offset.get())
             .map_err(|error| Error::io_at("write", LOG, offset.get(), error))?;
         at = at + read as u64;
     }
     file.sync_data().map_err(|error| Error::io("sync", LOG, error))
+}
+
+/// Writes the headers of segments again that have lost theirs. The sync that follows makes them durable.
+pub(crate) fn restore_headers(file: &dyn StorageFile, recovered: &Recovered) -> Result<(), Error> {
+    for (offset, header) in recovered.headers_to_restore() {
+        let offset = offset.get();
+        file.write_all_at(&header.encode(), offset).map_err(|error| Error::io_at("write", LOG, offset, error))?;
+    }
+    Ok(())
 }
 
 /// Extends the file to whole slots: a crash may have undone a part of its last extension.

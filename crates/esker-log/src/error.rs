@@ -82,6 +82,12 @@ pub enum Error {
         /// What was asked for.
         lsn: Lsn,
     },
+    /// What stood here was damaged, and was given up when the log was [salvaged](crate::LogReader::salvage).
+    #[error("what was at lsn {lsn} is lost: it was damaged when the log was salvaged")]
+    Lost {
+        /// What was asked for.
+        lsn: Lsn,
+    },
     /// The record was truncated away.
     #[error("lsn {lsn} was truncated: the log begins at {floor}")]
     Truncated {
@@ -122,6 +128,8 @@ pub enum ErrorKind {
     NeverReserved,
     /// [`Error::NotARecord`]
     NotARecord,
+    /// [`Error::Lost`]
+    Lost,
     /// [`Error::Truncated`]
     Truncated,
     /// [`Error::Poisoned`]
@@ -144,6 +152,7 @@ impl Error {
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::NeverReserved { .. } => ErrorKind::NeverReserved,
             Self::NotARecord { .. } => ErrorKind::NotARecord,
+            Self::Lost { .. } => ErrorKind::Lost,
             Self::Truncated { .. } => ErrorKind::Truncated,
             Self::Poisoned(_) => ErrorKind::Poisoned,
         }

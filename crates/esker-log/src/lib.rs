@@ -44,6 +44,7 @@ mod control;
 mod error;
 mod iter;
 mod log;
+mod messages;
 mod names;
 mod options;
 mod origin;
@@ -51,10 +52,13 @@ mod read;
 mod reader;
 mod record;
 mod recovery;
+mod report;
+mod salvage;
 mod segments;
 mod stats;
 mod sync;
 mod upkeep;
+mod verify;
 mod walk;
 
 pub use error::{Corruption, CorruptionKind, Error, ErrorKind};
@@ -64,14 +68,17 @@ pub use esker_iobufs::{Poison, Reservation};
 pub use esker_storage as storage;
 pub use iter::Iter;
 pub use log::{Log, Truncation};
+pub use messages::{MessageInfo, Messages};
 pub use options::{
-    BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Options, SEGMENT_BYTES_DEFAULT, UNSYNCED_BYTES_MAX_DEFAULT,
+    BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, OnDamage, Options, SEGMENT_BYTES_DEFAULT, UNSYNCED_BYTES_MAX_DEFAULT,
     YIELD_MAX_DEFAULT,
 };
-pub use reader::{LogReader, LogStat, MessageInfo, Messages, VerifyReport};
+pub use reader::{LogReader, LogStat};
 pub use record::{Record, RecordRef};
-pub use recovery::{RecoveryNote, RecoveryReport, TornTail};
+pub use report::{LostRange, RecoveryNote, RecoveryReport, TornTail};
+pub use salvage::SalvageReport;
 pub use stats::Stats;
+pub use verify::VerifyReport;
 
 /// What the directory is called in errors.
 const DIRECTORY: &str = "the directory";

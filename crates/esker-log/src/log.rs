@@ -12,7 +12,7 @@ use esker_segments::{Accountant, RecoveredLog};
 use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock};
 
 use crate::{
-    Error, Iter, Options, Record, RecoveryReport, Stats, adopt,
+    Error, Iter, OnDamage, Options, Record, RecoveryReport, Stats, adopt,
     blob::{self, Blobs},
     control::{self, Control},
     names::{LOCK, LOG},
@@ -78,7 +78,7 @@ impl Log {
     /// - [`Error::NotEsker`], [`Error::NotFound`], [`Error::NewerFormat`]: nothing was touched.
     /// - [`Error::Locked`] if the log is open for writing elsewhere.
     /// - [`Error::Corrupt`] if something that had been durable cannot be read. Nothing was changed;
-    ///   [`LogReader`](crate::LogReader) reads what is left.
+    ///   [`LogReader`](crate::LogReader) reads what is left, and [`Options::on_damage`] may say to go on all the same.
     /// - [`Error::Io`].
     pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Self, Error> {
         let segment_bytes = options.validate()?;
@@ -108,8 +108,10 @@ impl Log {
             crate::sync_dir(storage.as_ref())?;
         }
         let mut recovered = recovery::recover(storage.as_ref())?;
-        if let Some(damage) = recovered.report.damage {
-            return Err(damage.into());
+        match (options.on_damage, &recovered.report.damage) {
+            (OnDamage::Refuse, Some(damage)) => return Err(damage.clone().into()),
+            (OnDamage::Refuse, None) => (),
+            (policy, _) => recovered.give_up_lost(storage.as_ref(), policy)?,
         }
         recovered.report.created = created;
         Self::start(storage, lock, &options, recovered)
@@ -121,11 +123,13 @@ impl Log {
         options: &Options,
         recovered: Recovered,
     ) -> Result<Self, Error> {
+        let (leftovers, holes) = (recovered.leftovers(), recovered.holes());
+        let file = storage.open(LOG, Access::ReadWrite).map_err(|error| Error::io("open", LOG, error))?;
+        adopt::restore_headers(file.as_ref(), &recovered)?;
         let Recovered {
             superblock,
             next_generation,
             table,
-            leftovers,
             slots,
             floor,
             tip,
@@ -139,7 +143,6 @@ impl Log {
         let epoch = epoch.next().ok_or_else(|| Error::InvalidOptions {
             faults: vec!["the log has been opened 2^32 - 1 times, which is all that its format can count".to_owned()],
         })?;
-        let file = storage.open(LOG, Access::ReadWrite).map_err(|error| Error::io("open", LOG, error))?;
         adopt::make_durable(file.as_ref(), &table, durable_to.max(floor), tip)?;
         adopt::complete_last_slot(file.as_ref(), slots, segment_bytes)?;
         let mut control = Control::open(storage.as_ref(), superblock, next_generation)?;
@@ -150,11 +153,13 @@ impl Log {
             superblock.mark = tip;
             superblock.clean = false;
         })?;
-        let old_blobs = adopt::collect_tail_orphans(storage.as_ref(), &mut report, &tail_blobs)?;
+        // Where something is lost, so may be the record of a blob that is to be salvaged.
+        let old_blobs =
+            !report.lost.is_empty() || adopt::collect_tail_orphans(storage.as_ref(), &mut report, &tail_blobs)?;
         let claims = table.segments.iter().map(|(&base, &(segment, _))| (segment, base));
-        let recovered = RecoveredLog { segment_bytes, slot_count: slots, floor, tip, holes: &[] };
+        let recovered = RecoveredLog { segment_bytes, slot_count: slots, floor, tip, holes: &holes };
         let accountant = Accountant::recover(recovered, claims)
-            .expect("recovery has checked that every segment from the floor to the tip is there, once")
+            .expect("recovery has checked which segments from the floor to the tip are there, each once")
             .with_slots_max(options.segments_max.unwrap_or(u32::MAX));
         let tip_segment = table.locate(tip.segment_base(segment_bytes)).unwrap_or_default();
         let segments = Arc::new(Segments::new(file.clone(), accountant, floor, leftovers));
@@ -378,7 +383,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`], [`Error::NotARecord`], [`Error::NeverReserved`], [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::Truncated`], [`Error::NotARecord`], [`Error::NeverReserved`], [`Error::Corrupt`], [`Error::Lost`],
+    /// [`Error::Io`].
     pub fn read(&self, lsn: Lsn) -> Result<Record, Error> {
         let shared = &*self.shared;
         let floor = self.floor();

@@ -19,6 +19,24 @@ pub const UNSYNCED_BYTES_MAX_DEFAULT: u64 = 8 << 20;
 /// For how long a thread that waits may yield its core before it sleeps unless another time is asked for: 2 ms.
 pub const YIELD_MAX_DEFAULT: Duration = Duration::from_millis(2);
 
+/// What opening a log for writing does about something that had been durable and is damaged or missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnDamage {
+    /// Opening fails with [`Error::Corrupt`], and nothing is changed. Recovery reads the end of the log only: damage
+    /// deeper in the log is met by whoever reads there.
+    #[default]
+    Refuse,
+    /// Everything is read, and the log ends before the first damage: what comes after it is given up, and overwritten as the
+    /// log goes on. What is left has no gap.
+    StopBefore,
+    /// Everything is read, and what can be read is kept: the log goes on behind its end. Reading and iterating return
+    /// [`Error::Corrupt`] for what is lost in between, now and later. Where segments are gone as a whole, each opening
+    /// has to ask for this again; [`LogReader::salvage`](crate::LogReader::salvage) makes a log of what is left that has
+    /// no need to.
+    Skip,
+}
+
 /// How a log is opened for writing. Validated by [`Log::open`](crate::Log::open), which reports all faults at once.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -32,6 +50,7 @@ pub struct Options {
     pub(crate) unsynced_bytes_max: Option<u64>,
     pub(crate) segments_max: Option<u32>,
     pub(crate) log_id: Option<LogId>,
+    pub(crate) on_damage: OnDamage,
 }
 
 impl Default for Options {
@@ -47,6 +66,7 @@ impl Default for Options {
             unsynced_bytes_max: Some(UNSYNCED_BYTES_MAX_DEFAULT),
             segments_max: None,
             log_id: None,
+            on_damage: OnDamage::Refuse,
         }
     }
 }
@@ -131,6 +151,14 @@ impl Options {
     #[must_use]
     pub fn segments_max(mut self, segments: Option<u32>) -> Self {
         self.segments_max = segments;
+        self
+    }
+
+    /// What to do about damage. With another policy than [`OnDamage::Refuse`] opening reads the whole log, and what was
+    /// lost is in the [report](crate::Log::report).
+    #[must_use]
+    pub fn on_damage(mut self, policy: OnDamage) -> Self {
+        self.on_damage = policy;
         self
     }
 

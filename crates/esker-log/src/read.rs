@@ -51,12 +51,14 @@ fn read_into(bytes: &mut Vec<u8>, origin: &Origin, lsn: Lsn) -> Result<Record, E
         bytes.truncate(READ_BYTES_MIN);
         return Err(why_no_record(origin, lsn));
     };
+    let kind = message.header.kind;
     let record = Record::of(&message, origin.storage.as_ref(), origin.log_id);
     let next = message.header.message_bytes().next_multiple_of(LINE_BYTES);
     bytes.resize(next.clamp(READ_BYTES_MIN, READ_BYTES_KEPT), 0);
     bytes.shrink_to(READ_BYTES_KEPT);
     match record {
         Some(record) => unless_truncated(origin, lsn, record),
+        None if kind == MessageKind::Lost => Err(Error::Lost { lsn }),
         None => Err(Error::NotARecord { lsn }),
     }
 }
@@ -105,6 +107,7 @@ fn why_no_record(origin: &Origin, lsn: Lsn) -> Error {
         match walk.next() {
             Err(error) => return error,
             Ok(Some(Step::Message(header, _))) if header.end() <= lsn => (),
+            Ok(Some(Step::Message(header, _))) if header.kind == MessageKind::Lost => return Error::Lost { lsn },
             Ok(Some(Step::Message(..))) | Ok(None) => return Error::NotARecord { lsn },
             Ok(Some(Step::Damage(damage))) => {
                 return corrupt(CorruptionKind::Message { damage: damage.kind, durable_to });

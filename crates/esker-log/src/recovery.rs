@@ -18,20 +18,22 @@ mod survey;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt,
     sync::Arc,
 };
 
 use esker_format::{
-    BlobId, BlobPointer, Damage, DamageKind, Epoch, FileOffset, LogId, Lsn, MessageKind, SEGMENT_HEADER_BYTES,
-    SegmentBytes, SegmentId, StructureError, Superblock,
+    BlobId, BlobPointer, Damage, Epoch, FileOffset, Lsn, MessageKind, SEGMENT_HEADER_BYTES, SegmentBytes,
+    SegmentHeader, SegmentId, StructureError, Superblock,
 };
 use esker_storage::{Access, Storage, StorageFile};
 
 use crate::{
-    Error, control,
+    Error, LostRange, Messages, OnDamage, RecoveryNote, RecoveryReport, TornTail,
+    control::{self, LoadedControl},
     error::{Corruption, CorruptionKind},
+    messages::Found,
     names::{LOG, SUPERBLOCK},
+    verify::verify,
     walk::{Placement, Rules, Step, Walk},
 };
 use survey::{Headless, SlotAs, Survey};
@@ -39,105 +41,8 @@ use survey::{Headless, SlotAs, Survey};
 /// How often a log that is being written is looked at again because it seems damaged.
 const LOOKS_MAX: u32 = 16;
 
-/// What was found when a log was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RecoveryReport {
-    /// The log did not exist before.
-    pub created: bool,
-    /// The log was closed in good order the last time, so that its end is known exactly.
-    pub clean: bool,
-    /// Where the log begins.
-    pub floor: Lsn,
-    /// Where the log ends.
-    pub end: Lsn,
-    /// Everything below had been recorded as durable. From here on messages were read to find the end.
-    pub mark: Lsn,
-    /// What was cut off at the end, if anything was.
-    pub torn: Option<TornTail>,
-    /// What had been durable and cannot be read. Only a [`LogReader`](crate::LogReader) opens in spite of it.
-    pub damage: Option<Corruption>,
-    /// What else is worth knowing. Nothing of it loses a record.
-    pub notes: Vec<RecoveryNote>,
-}
-
-/// The end of a log that was being written when it stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TornTail {
-    /// Where the log was cut.
-    pub at: Lsn,
-    /// What stands there.
-    pub why: DamageKind,
-    /// The end of the last whole message beyond, if there is one: none of them had been acknowledged as durable.
-    pub whole_to: Option<Lsn>,
-}
-
-/// Something that recovery noticed and that costs nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecoveryNote {
-    /// One of two copies is damaged; the other says the same.
-    CopyDamaged(Corruption),
-    /// A slot that is not part of the log has an unreadable header.
-    UnreadableSlot {
-        /// The slot.
-        segment: SegmentId,
-        /// Where it begins in the file.
-        offset: FileOffset,
-        /// What is wrong with its header.
-        reason: StructureError,
-    },
-    /// A slot holds a segment of another log.
-    ForeignSlot {
-        /// The slot.
-        segment: SegmentId,
-        /// The other log.
-        log_id: LogId,
-    },
-    /// Files of blobs that no record points at were removed.
-    BlobsRemoved {
-        /// How many.
-        blobs: u32,
-    },
-}
-
-impl fmt::Display for RecoveryNote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CopyDamaged(corruption) => write!(f, "{corruption}; the other copy was used"),
-            Self::UnreadableSlot { segment, offset, reason } => {
-                write!(f, "slot {segment} at offset {offset} is not part of the log: {reason}")
-            }
-            Self::ForeignSlot { segment, log_id } => write!(f, "slot {segment} holds a segment of the log {log_id}"),
-            Self::BlobsRemoved { blobs } => write!(f, "{blobs} blobs that no record points at were removed"),
-        }
-    }
-}
-
-impl fmt::Display for RecoveryReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match (self.created, self.clean) {
-            (true, _) => "created",
-            (false, true) => "closed in good order",
-            (false, false) => "not closed in good order",
-        };
-        write!(f, "lsn {} to {}, {how}", self.floor, self.end)?;
-        if let Some(torn) = &self.torn {
-            write!(f, "; cut at lsn {}: {}", torn.at, torn.why)?;
-            if let Some(whole_to) = torn.whole_to {
-                write!(f, ", with unacknowledged messages beyond, up to lsn {whole_to}")?;
-            }
-        }
-        if let Some(damage) = &self.damage {
-            write!(f, "; {damage}")?;
-        }
-        for note in &self.notes {
-            write!(f, "; {note}")?;
-        }
-        Ok(())
-    }
-}
+/// How many segments may be missing from a log that is opened all the same. Each costs memory.
+const HOLES_MAX: u64 = 1 << 20;
 
 /// Where each segment is.
 #[derive(Clone, Debug)]
@@ -156,6 +61,12 @@ impl Table {
 
     pub(crate) fn segment_of(&self, lsn: Lsn) -> Option<SegmentId> {
         self.segments.get(&lsn.segment_base(self.segment_bytes)).map(|(segment, _)| *segment)
+    }
+
+    /// The end of a log that ends at `lsn`, or, where there is no segment to go on in, at the end of that.
+    pub(crate) fn end_at(&self, lsn: Lsn) -> Lsn {
+        let is_begun = lsn.offset_in_segment(self.segment_bytes) == 0 || self.segment_of(lsn).is_some();
+        if is_begun { lsn } else { lsn.next_segment(self.segment_bytes) }
     }
 
     /// The bases of the segments, beginning with the one that holds `lsn` or the next after it.
@@ -185,8 +96,7 @@ pub(crate) struct Recovered {
     pub(crate) table: Arc<Table>,
     /// Segments that are in the table although their header cannot be read: only beside other damage.
     pub(crate) lost_headers: Vec<Corruption>,
-    /// Slots with the header of a segment that was cut away, or that is there a second time.
-    pub(crate) leftovers: Vec<SegmentId>,
+    survey: Survey,
     pub(crate) slots: u32,
     pub(crate) floor: Lsn,
     pub(crate) tip: Lsn,
@@ -203,6 +113,95 @@ impl Recovered {
     pub(crate) fn rules(&self) -> Rules {
         rules(&self.superblock)
     }
+
+    /// Slots with the header of a segment that was cut away, or that is there a second time.
+    pub(crate) fn leftovers(&self) -> Vec<SegmentId> {
+        self.survey.leftovers(self.tip)
+    }
+
+    /// How many segments hold a part of the log.
+    pub(crate) fn live_segments(&self) -> u32 {
+        self.table.bases_from(self.floor).into_iter().filter(|&base| base < self.tip).count() as u32
+    }
+
+    /// The segments between floor and tip that are not there.
+    pub(crate) fn holes(&self) -> Vec<Lsn> {
+        let bytes = self.superblock.segment_bytes.get() as usize;
+        let bases = (self.floor.segment_base(self.superblock.segment_bytes).get()..self.tip.get()).step_by(bytes);
+        bases.map(Lsn::new).filter(|base| !self.table.segments.contains_key(base)).collect()
+    }
+
+    /// Refuses a log that lacks more segments than can be made up for.
+    pub(crate) fn refuse_endless(&self) -> Result<(), Error> {
+        let segment_bytes = self.superblock.segment_bytes;
+        let bytes = self.tip.segment_base(segment_bytes) - self.floor.segment_base(segment_bytes);
+        match &self.report.damage {
+            Some(damage) if bytes / u64::from(segment_bytes.get()) > u64::from(self.live_segments()) + HOLES_MAX => {
+                Err(damage.clone().into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds to the report which parts of the log are lost by the damage that recovery came across.
+    pub(crate) fn find_lost(&mut self) -> Result<(), Error> {
+        let Some(Corruption { lsn: Some(from), .. }) = self.report.damage else { return Ok(()) };
+        let mut messages = Messages::new(self, from.max(self.floor));
+        let mut lost: Vec<LostRange> = Vec::new();
+        while let Some(found) = messages.next_found() {
+            if let Found::Unreadable(range, _) = found? {
+                lost.push(LostRange { from: range.from.max(self.floor), ..range });
+            }
+        }
+        lost.retain(|range| range.from < range.to);
+        self.report.lost = lost;
+        Ok(())
+    }
+
+    /// Opens the log in spite of damage, as the policy says: reads everything, and gives up what is lost.
+    pub(crate) fn give_up_lost(&mut self, storage: &dyn Storage, policy: OnDamage) -> Result<(), Error> {
+        let mut lost = verify(storage, self, &mut |_, _| ())?.report.lost;
+        if lost.is_empty() && self.report.damage.is_none() {
+            return Ok(());
+        }
+        if policy == OnDamage::StopBefore
+            && let Some(first) = lost.first().cloned()
+        {
+            lost = vec![LostRange { to: self.tip, ..first }];
+            self.tip = lost[0].from;
+            self.durable_to = self.durable_to.min(self.tip);
+        }
+        self.refuse_endless()?;
+        self.tip = self.table.end_at(self.tip);
+        // Segments that are not there at the beginning of the log need not be kept as holes.
+        let first = self.table.bases_from(self.floor).front().copied().unwrap_or(self.tip);
+        self.floor = self.floor.max(first.min(self.tip));
+        let restored = self.lost_headers.iter().filter(|header| header.lsn.is_some_and(|base| base < self.tip));
+        self.report.notes.extend(restored.cloned().map(RecoveryNote::HeaderRestored));
+        self.report.lost = lost;
+        (self.report.floor, self.report.end, self.report.clean) = (self.floor, self.tip, false);
+        self.report.torn = None;
+        Ok(())
+    }
+
+    /// The headers of segments that have lost theirs, to be written again: where, and what.
+    pub(crate) fn headers_to_restore(&self) -> Vec<(FileOffset, SegmentHeader)> {
+        let Superblock { log_id, segment_bytes, .. } = self.superblock;
+        let header = |lost: &Corruption| {
+            let base = lost.lsn.filter(|&base| base < self.tip)?;
+            let (segment, epoch) = *self.table.segments.get(&base)?;
+            let (floor, mark) = (self.floor.min(base), self.durable_to.min(base));
+            let header = SegmentHeader { log_id, base, floor, mark, epoch, segment_bytes };
+            Some((segment.offset(segment_bytes), header))
+        };
+        self.lost_headers.iter().filter_map(header).collect()
+    }
+}
+
+/// What a mark says for certain. What an epoch before the present one wrote beyond the beginning of that is not part of
+/// the log any more; a mark that lies there speaks of what was given up then, because it was damaged.
+fn credible_mark(superblock: &Superblock, mark: Lsn, epoch: Epoch) -> Lsn {
+    if epoch < superblock.epoch { mark.min(superblock.epoch_start) } else { mark }
 }
 
 fn rules(superblock: &Superblock) -> Rules {
@@ -212,15 +211,24 @@ fn rules(superblock: &Superblock) -> Rules {
 /// Finds out what is there. Damage of what had been durable is in the report, not an error; but without a superblock or
 /// a file there is nothing to report on.
 pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, Error> {
-    let loaded = control::load(storage)?;
-    let superblock = loaded.superblock;
+    let LoadedControl { superblock, next_generation, damaged } = control::load(storage)?;
+    recover_as(storage, superblock, next_generation, damaged.map(RecoveryNote::CopyDamaged))
+}
+
+/// Finds out what is there, given what the superblock says.
+pub(crate) fn recover_as(
+    storage: &dyn Storage,
+    superblock: Superblock,
+    next_generation: u64,
+    note: Option<RecoveryNote>,
+) -> Result<Recovered, Error> {
     let file = storage.open(LOG, Access::Read).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             Corruption { file: LOG.to_owned(), lsn: None, offset: 0, kind: CorruptionKind::MissingFile }.into()
         }
         _ => Error::io("open", LOG, error),
     })?;
-    let mut notes: Vec<_> = loaded.damaged.into_iter().map(RecoveryNote::CopyDamaged).collect();
+    let mut notes: Vec<_> = note.into_iter().collect();
     let survey = Survey::of(&file, &superblock)?;
     let mut table = Arc::new(Table {
         file: file.clone(),
@@ -251,13 +259,13 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, Error> {
         // Behind a clean end there can be leftovers, but nothing was being written.
         torn: outcome.torn.filter(|_| !clean),
         damage: outcome.damage,
+        lost: Vec::new(),
         notes,
     };
     Ok(Recovered {
         superblock,
-        next_generation: loaded.next_generation,
+        next_generation,
         lost_headers,
-        leftovers: survey.leftovers(outcome.end),
         slots: survey.slots,
         floor: survey.floor,
         tip: outcome.end,
@@ -266,6 +274,7 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, Error> {
         tail_blobs: tail.blobs,
         report,
         table,
+        survey,
     })
 }
 
@@ -367,7 +376,7 @@ impl<'a> Tail<'a> {
     fn end_of_what_is_left(&mut self, table: Arc<Table>, from: Lsn) -> Result<Lsn, Error> {
         self.table = table;
         let last = self.last_message_end(from.min(self.mark))?;
-        Ok(last.unwrap_or(from).max(from).max(self.mark))
+        Ok(self.table.end_at(last.unwrap_or(from).max(from).max(self.mark)))
     }
 
     /// Whether the file ends before what had been durable in its last slot.
@@ -405,7 +414,7 @@ impl<'a> Tail<'a> {
                 match walk.next()? {
                     None => break,
                     Some(Step::Message(header, _)) => {
-                        self.mark = self.mark.max(header.mark);
+                        self.mark = self.mark.max(credible_mark(self.superblock, header.mark, header.epoch));
                         self.epoch = self.epoch.max(header.epoch);
                         if header.kind == MessageKind::BlobPointer
                             && let Ok(pointer) = BlobPointer::decode(walk.payload())
@@ -462,7 +471,7 @@ impl<'a> Tail<'a> {
         loop {
             match walk.next()? {
                 Some(Step::Message(header, _)) => {
-                    self.mark = self.mark.max(header.mark);
+                    self.mark = self.mark.max(credible_mark(self.superblock, header.mark, header.epoch));
                     self.epoch = self.epoch.max(header.epoch);
                     last = Some(header.end());
                 }

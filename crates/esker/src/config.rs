@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use esker_log::{Error, Log, LogReader, Options, storage::FileStorage};
+use esker_log::{Error, Log, LogReader, OnDamage, Options, storage::FileStorage};
 
 /// Where a log is, and how it is to be opened. The way in for nearly everyone; for a storage of your own see
 /// [`Log::open`].
@@ -129,6 +129,14 @@ impl Config {
     #[must_use]
     pub fn segments_max(mut self, segments: Option<u32>) -> Self {
         self.options = self.options.segments_max(segments);
+        self
+    }
+
+    /// What opening for writing does about something that had been durable and is damaged: it refuses, unless told
+    /// otherwise. See [`OnDamage`].
+    #[must_use]
+    pub fn on_damage(mut self, policy: OnDamage) -> Self {
+        self.options = self.options.on_damage(policy);
         self
     }
 

@@ -187,7 +187,7 @@ impl Cursor {
         let fits_kind = match header.kind {
             MessageKind::Pad => at + message.len() == self.room,
             MessageKind::Mark => header.len == 0,
-            MessageKind::Inline | MessageKind::BlobPointer | MessageKind::Aborted => true,
+            MessageKind::Inline | MessageKind::BlobPointer | MessageKind::Aborted | MessageKind::Lost => true,
         };
         let is_fresh = header.epoch >= self.epoch_min_at(lsn) || cfg!(esker_sabotage = "stale_segment");
         (fits_kind && is_fresh).then_some((message, header, raw.crc32))

@@ -212,7 +212,7 @@ impl Cursor {
                 _ => DamageKind::PadShort { missing },
             },
             MessageKind::Mark => DamageKind::MarkNotEmpty { len: raw.len },
-            MessageKind::Inline | MessageKind::BlobPointer | MessageKind::Aborted => {
+            MessageKind::Inline | MessageKind::BlobPointer | MessageKind::Aborted | MessageKind::Lost => {
                 unreachable!("no rule is broken by {raw:?}, yet it was refused")
             }
         }

@@ -129,7 +129,7 @@ fn earlier_epoch_is_stale_from_the_epoch_start_on_only() {
 fn whole_message_that_no_writer_writes_is_told() {
     let (segment, target) = one_message();
     check(&raw_message(0, target, 0, b"x"), DamageKind::UnknownKind { found: 0 });
-    check(&raw_message(6, target, 0, b""), DamageKind::UnknownKind { found: 6 });
+    check(&raw_message(7, target, 0, b""), DamageKind::UnknownKind { found: 7 });
     check(&raw_message(255, target, 0, b""), DamageKind::UnknownKind { found: 255 });
     let unsynced = target.get() as u32 + 1;
     check(&raw_message(1, target, unsynced, b"x"), DamageKind::UnsyncedBeyondLsn { unsynced });

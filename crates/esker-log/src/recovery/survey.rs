@@ -13,7 +13,7 @@ use esker_format::{
 };
 use esker_storage::StorageFile;
 
-use super::{RecoveryNote, Table, rules};
+use super::{RecoveryNote, Table, credible_mark, rules};
 use crate::{
     Error,
     error::{Corruption, CorruptionKind},
@@ -99,9 +99,9 @@ impl Survey {
             self.notes.push(RecoveryNote::ForeignSlot { segment, log_id: header.log_id });
             return;
         }
-        // Marks and floors stay true for ever, whatever became of the segment.
+        // What a header says of the past stays true, whatever became of the segment.
         self.floor = self.floor.max(header.floor);
-        self.mark = self.mark.max(header.mark);
+        self.mark = self.mark.max(credible_mark(superblock, header.mark, header.epoch));
         self.epoch = self.epoch.max(header.epoch);
         if is_cut_away(superblock, header.base, header.epoch) {
             self.superseded.push((segment, header.base));

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use esker_log::{
-    Corruption, CorruptionKind, Error, ErrorKind, Log, LogReader, Lsn, MessageInfo, MessageKind,
+    Corruption, CorruptionKind, Error, ErrorKind, Log, LogReader, Lsn, MessageInfo, MessageKind, OnDamage,
     format::{SegmentHeader, Superblock},
     storage::MemStorage,
 };
 
 use crate::support::{
-    Image, Records, SEGMENT_BYTES, abandon, append, open, options, payload, reader, salvage, without_hanging,
+    Image, Records, SEGMENT_BYTES, abandon, append, assert_same, collect, open, options, payload, reader, salvage,
+    without_hanging,
 };
 
 const SUPERBLOCK_BYTES: usize = 4096;
@@ -126,6 +127,14 @@ struct Expected {
 
 fn check(what: &str, whole: &Whole, damaged: &Image, expected: &Expected) {
     check_open(what, whole, damaged, expected);
+    // Every few damages will do, because reading everything and going on takes long.
+    let sum = what.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    match sum % 12 {
+        0 => check_policy(what, whole, damaged, expected, OnDamage::StopBefore),
+        1 => check_policy(what, whole, damaged, expected, OnDamage::Skip),
+        2 => check_salvage(what, damaged, expected),
+        _ => (),
+    }
     let storage = damaged.storage();
     let reader = match LogReader::open(Arc::new(storage.clone())) {
         Ok(reader) => reader,
@@ -210,6 +219,114 @@ fn check_open(what: &str, whole: &Whole, damaged: &Image, expected: &Expected) {
             assert_eq!(log.read(lsn).unwrap().payload(), b"goes on");
         }
     }
+}
+
+/// Opens in spite of the damage: whatever is not reported as lost is there, the log goes on, and stays as it is.
+fn check_policy(what: &str, whole: &Whole, damaged: &Image, expected: &Expected, policy: OnDamage) {
+    let what = format!("{policy:?} after {what}");
+    let storage = damaged.storage();
+    let log = match Log::open(Arc::new(storage.clone()), options().on_damage(policy)) {
+        Ok(log) => log,
+        Err(error) => {
+            assert!(expected.hopeless, "{what}: {error}");
+            return;
+        }
+    };
+    let report = log.report().clone();
+    let is_lost = |lsn: Lsn, len: usize| {
+        let end = lsn + (24 + len.min(28) as u64);
+        lsn < report.floor || report.lost.iter().any(|lost| lost.from < end && lsn < lost.to)
+    };
+    for pair in report.lost.windows(2) {
+        assert!(pair[0].to <= pair[1].from, "{what}: {report}");
+    }
+    let mut left = Records::new();
+    for (lsn, payload) in &whole.records {
+        match log.read(*lsn) {
+            Ok(record) => {
+                assert!(!is_lost(*lsn, payload.len()), "{what}: lsn {lsn} is said to be lost; {report}");
+                assert_eq!(record.payload(), payload, "{what}: lsn {lsn}");
+                left.insert(*lsn, payload.clone());
+            }
+            Err(Error::NeverReserved { .. }) if *lsn >= report.end && *lsn >= expected.durable_to => (),
+            Err(error) => assert!(is_lost(*lsn, payload.len()), "{what}: lsn {lsn}: {error}; {report}"),
+        }
+    }
+    if policy == OnDamage::StopBefore {
+        assert!(report.lost.len() <= 1, "{what}: {report}");
+        assert!(left.keys().all(|&lsn| lsn < report.end), "{what}: {report}");
+    } else {
+        let untouched = whole.records.iter().filter(|(lsn, _)| !expected.touched.contains(lsn) && **lsn < report.end);
+        let is_left = |(lsn, _): (&Lsn, &Vec<u8>)| {
+            assert!(left.contains_key(lsn) || is_header(expected), "{what}: lsn {lsn}, {report}");
+        };
+        untouched.for_each(is_left);
+    }
+    let (found, _) = salvage(log.iter_from(Lsn::ZERO).unwrap());
+    assert_same(&what, &found, &left);
+    // It goes on, over what was given up, and the next opening finds all of it.
+    for n in 0..25 {
+        append(&log, &mut left, payload(n, 300));
+    }
+    append(&log, &mut left, payload(99, 2000));
+    log.flush().unwrap();
+    let image = Image::of(&storage);
+    abandon(log);
+    let is_whole_again = policy == OnDamage::StopBefore || report.lost.is_empty();
+    let next = if is_whole_again { OnDamage::Refuse } else { OnDamage::Skip };
+    let storage = image.storage();
+    let log = Log::open(Arc::new(storage.clone()), options().on_damage(next))
+        .unwrap_or_else(|error| panic!("{what}: the next opening: {error}"));
+    let (found, errors) = salvage(log.iter_from(Lsn::ZERO).unwrap());
+    assert_same(&format!("{what}, the next opening"), &found, &left);
+    assert_eq!(errors.is_empty(), is_whole_again || errors.is_empty(), "{what}: {errors:?}");
+    log.close().unwrap();
+    let verified = reader(&storage).verify(&mut |_, _| ()).unwrap();
+    assert_eq!(verified.lost.is_empty(), is_whole_again || verified.lost.is_empty(), "{what}: {verified:?}");
+    // Below the floor damage is not mended, and costs nothing.
+    let is_below = |damage: &Corruption| damage.lsn.is_some_and(|lsn| lsn < report.floor);
+    assert!(!is_whole_again || verified.damages.iter().all(is_below), "{what}: {verified:?}, {report}");
+}
+
+/// Everything that can be read comes into a new log, at its place; what cannot is told there.
+fn check_salvage(what: &str, damaged: &Image, expected: &Expected) {
+    let what = format!("salvage after {what}");
+    let storage = damaged.storage();
+    let Ok(damaged_log) = LogReader::open(Arc::new(storage.clone())) else {
+        assert!(expected.hopeless, "{what}");
+        return;
+    };
+    let (left, _) = salvage(damaged_log.iter_from(Lsn::ZERO));
+    let out = MemStorage::default();
+    let report = damaged_log.salvage(&out, &mut |_, _| ()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(report.records, left.len() as u64, "{what}");
+    assert_eq!(Image::of(&storage), *damaged, "{what}: salvaging has changed something");
+    // What is salvaged is a log like any other.
+    let salvaged = reader(&out);
+    assert!(salvaged.report().clean && salvaged.report().damage.is_none(), "{what}: {}", salvaged.report());
+    assert_same(&what, &collect(salvaged.iter_from(Lsn::ZERO)), &left);
+    let verified = salvaged.verify(&mut |_, _| ()).unwrap();
+    assert!(verified.is_clean() && verified.orphan_blobs.is_empty(), "{what}: {verified:?}");
+    for lost in report.lost.iter().filter(|lost| lost.from >= report.floor && lost.from < report.end) {
+        // No message stands where a segment begins.
+        let at = if lost.from.get() % u64::from(SEGMENT_BYTES) == 0 { lost.from + 64 } else { lost.from };
+        assert!(verified.given_up.iter().any(|&(from, to)| from <= at && at < to), "{what}: {lost}; {verified:?}");
+        assert_eq!(salvaged.read(at).unwrap_err().kind(), ErrorKind::Lost, "{what}: {lost}");
+    }
+    let mut records = left;
+    let log = open(&out);
+    for n in 0..20 {
+        append(&log, &mut records, payload(n, 300));
+    }
+    append(&log, &mut records, payload(99, 2000));
+    log.close().unwrap();
+    assert_same(&what, &collect(reader(&out).iter_from(Lsn::ZERO)), &records);
+    assert!(damaged_log.salvage(&out, &mut |_, _| ()).is_err(), "{what}: over a log that is there");
+}
+
+/// Whether a damage may hide more than a message: the header of a segment, or where the file ends.
+fn is_header(expected: &Expected) -> bool {
+    expected.touched.is_empty()
 }
 
 /// What a change of the byte at `offset` of the log's file may do.

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Dump(Dump),
     Stat(Stat),
     Verify(Verify),
+    Salvage(Salvage),
+    Repair(Repair),
     Truncate(Truncate),
     Torture(Torture),
     #[command(hide = true)]
@@ -171,6 +173,38 @@ pub(crate) struct Verify {
     /// The log's directory
     #[arg(env = "ESKER_DIR")]
     pub(crate) dir: PathBuf,
+}
+
+/// Copy everything that can be read into a new log
+///
+/// Every record keeps its LSN. What cannot be read is listed, and the new log answers that it is lost. The damaged log
+/// stays as it is; it must not be open for writing meanwhile.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Salvage {
+    /// The damaged log's directory
+    pub(crate) dir: PathBuf,
+
+    /// The new log's directory, which must not hold anything
+    pub(crate) out: PathBuf,
+}
+
+/// Say what can be repaired without a loss, and do so if told to
+///
+/// That is: a copy of the superblock, from the other copy or from the segments; the header of a segment, from its
+/// messages; the end of a log that was being written when it stopped. Damaged records stay as they are: see `salvage`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Repair {
+    /// The log's directory
+    #[arg(env = "ESKER_DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Do it; otherwise it is only said what would be done
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    /// Where to keep what is replaced; by default a directory beside the log's, with `.replaced` behind its name
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
 }
 
 /// Give up the oldest records and free their segments

@@ -132,7 +132,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::Locked => Some("reading commands work all the same"),
         ErrorKind::NotFound => Some("`esker append` creates one"),
         ErrorKind::NewerFormat => Some("a newer esker can read it"),
-        ErrorKind::Corrupt => Some("`esker verify` lists all damage"),
+        ErrorKind::Corrupt => Some("`esker verify` lists all damage, `esker salvage` copies what is left"),
         ErrorKind::NoSpace => Some("make room, or free segments with `esker truncate`"),
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! The `esker` command: append to, read, follow, check and truncate an esker log.
+//! The `esker` command: append to, read, follow, check, mend and truncate an esker log.
 //!
 //! Owns the command line: arguments, formats, the pipeline from an input to acknowledgements, exit codes, and what is
 //! said on standard error. Refuses whatever a user of the library would want as well: that belongs to the layers below.
@@ -10,7 +10,7 @@
 //! - L2 (one exit): every way out passes [`Ending`], whose numbers are the contract. Only an interrupted reading command
 //!   ends elsewhere, in [`interrupt`], with the same number.
 //! - L3 (a reader that leaves is no error): a broken pipe on standard output ends the command quietly.
-//! - L4 (reading commands never write): all but `append`, `truncate` and `torture` open the log read-only.
+//! - L4 (reading commands never write): all but `append`, `truncate`, `repair --yes` and `torture` open the log read-only.
 #![forbid(unsafe_code)]
 
 mod append;
@@ -20,6 +20,8 @@ mod dump;
 mod ending;
 mod interrupt;
 mod output;
+mod repair;
+mod salvage;
 mod size;
 mod stat;
 mod tail;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         Command::Dump(dump) => dump::run(dump, args.json, talk),
         Command::Stat(stat) => stat::run(stat, args.json),
         Command::Verify(verify) => verify::run(verify, args.json, talk),
+        Command::Salvage(salvage) => salvage::run(salvage, args.json, talk),
+        Command::Repair(repair) => repair::run(repair, args.json, talk),
         Command::Truncate(truncate) => truncate::run(truncate, args.json, talk),
         Command::Torture(torture) => torture::run(torture, args.json, talk),
         Command::TortureLife(life) => torture::live(life),

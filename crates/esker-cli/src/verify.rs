@@ -1,6 +1,6 @@
 //! `esker verify`: reads everything, and tells the place and kind of each damage.
 
-use esker::{Config, Corruption, Error, VerifyReport};
+use esker::{Config, Corruption, Error, Lsn, VerifyReport};
 use serde_json::{Value, json};
 
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     ending::{Ending, Failure, Outcome},
     interrupt,
     output::Output,
+    salvage::lost_range,
     size::human,
     talk::Talk,
 };
@@ -16,7 +17,13 @@ use crate::{
 pub(crate) fn run(args: &Verify, json: bool, talk: Talk) -> Outcome {
     interrupt::end_at_once()?;
     let bar = talk.progress(Some(0));
-    let verified = Config::new(&args.dir).open_read_only().and_then(|reader| {
+    let config = Config::new(&args.dir);
+    let opened = config.open_read_only().or_else(|error| match error {
+        // Without its superblock a log can be looked through all the same; that it is lost is among the findings.
+        Error::Corrupt(damage) => config.open_for_salvage().map_err(|_| damage.into()),
+        error => Err(error),
+    });
+    let verified = opened.and_then(|reader| {
         let report = reader.verify(&mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
@@ -45,6 +52,9 @@ pub(crate) fn run(args: &Verify, json: bool, talk: Talk) -> Outcome {
         if let Some(Verified { report, notes }) = &verified {
             for note in notes {
                 talk.note(&format_args!("note: {note}"));
+            }
+            for (from, to) in &report.given_up {
+                talk.note(&format_args!("note: lsn {from} to {to} had been lost before the log was salvaged"));
             }
             for blob in &report.orphan_blobs {
                 talk.note(&format_args!("note: no record points at {blob}"));
@@ -106,7 +116,13 @@ fn document(verified: Option<&Verified>, damages: &[Corruption]) -> Value {
         "segments": report.map(|report| report.segments),
         "bytes_read": report.map(|report| report.bytes),
         "damages": damages,
+        "lost": report.map(|report| report.lost.iter().map(lost_range).collect::<Vec<_>>()),
+        "given_up": report.map(|report| report.given_up.iter().map(given_up).collect::<Vec<_>>()),
         "orphan_blobs": report.map(|report| &report.orphan_blobs),
         "notes": verified.map(|verified| &verified.notes),
     })
+}
+
+fn given_up((from, to): &(Lsn, Lsn)) -> Value {
+    json!({ "from_lsn": from.get(), "to_lsn": to.get() })
 }

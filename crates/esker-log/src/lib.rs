@@ -52,6 +52,7 @@ mod read;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod report;
 mod salvage;
 mod segments;
@@ -75,6 +76,7 @@ pub use options::{
 };
 pub use reader::{LogReader, LogStat};
 pub use record::{Record, RecordRef};
+pub use repair::{Repair, RepairStep};
 pub use report::{LostRange, RecoveryNote, RecoveryReport, TornTail};
 pub use salvage::SalvageReport;
 pub use stats::Stats;

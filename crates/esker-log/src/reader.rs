@@ -74,6 +74,18 @@ impl LogReader {
         }
     }
 
+    /// As [`open`](Self::open), but a log that has lost its superblock, both copies or the file, is read as well: the headers
+    /// of its segments tell what it said, but for truncations since the newest of them was begun. No writer may be at work.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::Corrupt`] if the headers do not agree on a log.
+    pub fn open_for_salvage(storage: Arc<dyn Storage>) -> Result<Self, Error> {
+        let mut recovered = recovery::recover_for_salvage(storage.as_ref())?;
+        recovered.find_lost()?;
+        Ok(Self::of(storage, recovered))
+    }
+
     fn of(storage: Arc<dyn Storage>, recovered: Recovered) -> Self {
         let placement = SnapshotBytes {
             table: recovered.table.clone(),
@@ -167,7 +179,7 @@ impl LogReader {
     ///
     /// # Errors
     ///
-    /// [`Error::NotEsker`] if something is in `out` already; [`Error::Locked`]; [`Error::Io`], after which nothing in
+    /// [`Error::InvalidOptions`] if something is in `out` already; [`Error::Locked`]; [`Error::Io`], after which nothing in
     /// `out` is a log; [`Error::Corrupt`] for a gap too small for a message, which no damage leaves.
     pub fn salvage(&self, out: &dyn Storage, progress: &mut dyn FnMut(u64, u64)) -> Result<SalvageReport, Error> {
         salvage::salvage(self.storage(), &self.recovered, out, progress)

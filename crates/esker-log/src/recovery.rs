@@ -14,6 +14,7 @@
 //! 6. Whatever is still readable beyond that is searched for marks. If one lies beyond the unreadable place, what stood
 //!    there had been durable: that is corruption. Otherwise it is the torn tail, and the log ends there.
 
+mod rebuild;
 mod survey;
 
 use std::{
@@ -95,7 +96,7 @@ pub(crate) struct Recovered {
     pub(crate) next_generation: u64,
     pub(crate) table: Arc<Table>,
     /// Segments that are in the table although their header cannot be read: only beside other damage.
-    pub(crate) lost_headers: Vec<Corruption>,
+    lost_headers: Vec<Corruption>,
     survey: Survey,
     pub(crate) slots: u32,
     pub(crate) floor: Lsn,
@@ -176,25 +177,30 @@ impl Recovered {
         // Segments that are not there at the beginning of the log need not be kept as holes.
         let first = self.table.bases_from(self.floor).front().copied().unwrap_or(self.tip);
         self.floor = self.floor.max(first.min(self.tip));
-        let restored = self.lost_headers.iter().filter(|header| header.lsn.is_some_and(|base| base < self.tip));
-        self.report.notes.extend(restored.cloned().map(RecoveryNote::HeaderRestored));
+        let restored: Vec<_> = self.lost_headers().cloned().map(RecoveryNote::HeaderRestored).collect();
+        self.report.notes.extend(restored);
         self.report.lost = lost;
         (self.report.floor, self.report.end, self.report.clean) = (self.floor, self.tip, false);
         self.report.torn = None;
         Ok(())
     }
 
+    /// The segments of the log whose header cannot be read although their messages can.
+    pub(crate) fn lost_headers(&self) -> impl Iterator<Item = &Corruption> {
+        self.lost_headers.iter().filter(|header| header.lsn.is_some_and(|base| base < self.tip))
+    }
+
     /// The headers of segments that have lost theirs, to be written again: where, and what.
     pub(crate) fn headers_to_restore(&self) -> Vec<(FileOffset, SegmentHeader)> {
         let Superblock { log_id, segment_bytes, .. } = self.superblock;
         let header = |lost: &Corruption| {
-            let base = lost.lsn.filter(|&base| base < self.tip)?;
+            let base = lost.lsn?;
             let (segment, epoch) = *self.table.segments.get(&base)?;
             let (floor, mark) = (self.floor.min(base), self.durable_to.min(base));
             let header = SegmentHeader { log_id, base, floor, mark, epoch, segment_bytes };
             Some((segment.offset(segment_bytes), header))
         };
-        self.lost_headers.iter().filter_map(header).collect()
+        self.lost_headers().filter_map(header).collect()
     }
 }
 
@@ -276,6 +282,25 @@ pub(crate) fn recover_as(
         table,
         survey,
     })
+}
+
+/// As [`recover`], but where neither copy of the superblock can be read, or there is none, the segments tell what it said.
+pub(crate) fn recover_for_salvage(storage: &dyn Storage) -> Result<Recovered, Error> {
+    match recover(storage) {
+        Err(Error::Corrupt(damage)) if damage.file == SUPERBLOCK => {
+            rebuild::recover_without_superblock(storage, damage)
+        }
+        Err(Error::NotFound) => {
+            let damage =
+                Corruption { file: SUPERBLOCK.to_owned(), lsn: None, offset: 0, kind: CorruptionKind::MissingFile };
+            rebuild::recover_without_superblock(storage, damage.clone()).map_err(|error| match error {
+                // There is no log, and never was as far as can be told.
+                Error::Corrupt(met) if met == damage => Error::NotFound,
+                error => error,
+            })
+        }
+        outcome => outcome,
+    }
 }
 
 /// As [`recover`], of a log that may be open for writing elsewhere. What was read at different moments may look like

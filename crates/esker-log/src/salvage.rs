@@ -52,7 +52,8 @@ pub(crate) fn salvage(
         true => Some("it holds a log already".to_owned()),
         false => recovery::why_not_creatable(out)?,
     } {
-        return Err(Error::NotEsker { reason });
+        let fault = format!("nothing can be salvaged into that directory: {reason}");
+        return Err(Error::InvalidOptions { faults: vec![fault] });
     }
     let _lock = out.lock(LOCK).map_err(|error| match error {
         esker_storage::LockError::Io(error) => Error::io("lock", LOCK, error),

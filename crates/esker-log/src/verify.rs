@@ -122,7 +122,7 @@ pub(crate) fn verify(
         }
     }
     // What recovery could not read is met again here, unless it is a segment that is missing or has lost its header.
-    for damage in recovered.report.damage.iter().chain(&recovered.lost_headers) {
+    for damage in recovered.report.damage.iter().chain(recovered.lost_headers()) {
         if !report.damages.iter().any(|found| found.lsn == damage.lsn) {
             report.damages.push(damage.clone());
         }

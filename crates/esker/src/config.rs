@@ -16,7 +16,10 @@ use std::{
     time::Duration,
 };
 
-use esker_log::{Error, Log, LogReader, OnDamage, Options, storage::FileStorage};
+use esker_log::{
+    Error, Log, LogReader, OnDamage, Options, Repair, SalvageReport,
+    storage::{FileStorage, Storage},
+};
 
 /// Where a log is, and how it is to be opened. The way in for nearly everyone; for a storage of your own see
 /// [`Log::open`].
@@ -169,8 +172,63 @@ impl Config {
     ///
     /// As [`open`](Self::open), except that it is never locked, never created, and no option can be faulty.
     pub fn open_read_only(&self) -> Result<LogReader, Error> {
+        LogReader::open(self.storage()?)
+    }
+
+    /// As [`open_read_only`](Self::open_read_only), but a log that has lost its superblock is read as well: see
+    /// [`LogReader::open_for_salvage`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogReader::open_for_salvage`].
+    pub fn open_for_salvage(&self) -> Result<LogReader, Error> {
+        LogReader::open_for_salvage(self.storage()?)
+    }
+
+    /// Copies everything that can be read of a damaged log into a new one, in the directory `out`, which is created if it
+    /// does not exist: see [`LogReader::salvage`]. `progress` is told bytes read and bytes in all.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_for_salvage`](Self::open_for_salvage) and [`LogReader::salvage`].
+    pub fn salvage_to(
+        &self,
+        out: impl AsRef<Path>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<SalvageReport, Error> {
+        let reader = self.open_for_salvage()?;
+        let out = Self::new(out.as_ref());
+        let storage = FileStorage::create(out.path()).map_err(|error| out.directory_error(error))?;
+        reader.salvage(&storage, progress)
+    }
+
+    /// Finds out what could be repaired without a loss: see [`Repair::plan`]. `progress` is told bytes read and bytes in
+    /// all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repair::plan`].
+    pub fn plan_repair(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Repair, Error> {
+        Repair::plan(self.storage()?.as_ref(), progress)
+    }
+
+    /// Repairs what can be repaired without a loss, and keeps what that replaces in the directory `keep`, which is created
+    /// if it does not exist: see [`Repair::apply`]. `progress` is told bytes read and bytes in all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repair::apply`].
+    pub fn repair(&self, keep: impl AsRef<Path>, progress: &mut dyn FnMut(u64, u64)) -> Result<Repair, Error> {
+        let storage = self.storage()?;
+        let keep = Self::new(keep.as_ref());
+        let kept = FileStorage::create(keep.path()).map_err(|error| keep.directory_error(error))?;
+        Repair::apply(&storage, &kept, progress)
+    }
+
+    /// The directory, which must exist.
+    fn storage(&self) -> Result<Arc<dyn Storage>, Error> {
         let storage = FileStorage::open(&self.path).map_err(|error| self.directory_error(error))?;
-        LogReader::open(Arc::new(storage))
+        Ok(Arc::new(storage))
     }
 
     /// Refuses a faulty configuration before anything is touched (C1).

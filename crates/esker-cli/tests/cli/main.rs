@@ -3,6 +3,7 @@
 
 mod append;
 mod disturb;
+mod mend;
 mod read;
 mod refuse;
 mod support;

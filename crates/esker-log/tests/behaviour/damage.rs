@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use esker_log::{
-    Corruption, CorruptionKind, Error, ErrorKind, Log, LogReader, Lsn, MessageInfo, MessageKind, OnDamage,
+    Corruption, CorruptionKind, Error, ErrorKind, Log, LogReader, Lsn, MessageInfo, MessageKind, OnDamage, Repair,
+    RepairStep,
     format::{SegmentHeader, Superblock},
-    storage::MemStorage,
+    storage::{MemStorage, Storage},
 };
 
 use crate::support::{
@@ -133,6 +134,7 @@ fn check(what: &str, whole: &Whole, damaged: &Image, expected: &Expected) {
         0 => check_policy(what, whole, damaged, expected, OnDamage::StopBefore),
         1 => check_policy(what, whole, damaged, expected, OnDamage::Skip),
         2 => check_salvage(what, damaged, expected),
+        3 => check_repair(what, damaged, expected),
         _ => (),
     }
     let storage = damaged.storage();
@@ -324,6 +326,59 @@ fn check_salvage(what: &str, damaged: &Image, expected: &Expected) {
     assert!(damaged_log.salvage(&out, &mut |_, _| ()).is_err(), "{what}: over a log that is there");
 }
 
+/// Without a superblock the log is whole all the same.
+fn check_salvage_of(what: &str, whole: &Whole, damaged: &Image) {
+    let reader = LogReader::open_for_salvage(Arc::new(damaged.storage())).unwrap();
+    let out = MemStorage::default();
+    let report = reader.salvage(&out, &mut |_, _| ()).unwrap();
+    assert!(report.lost.is_empty() || report.lost[0].to <= *whole.records.keys().next().unwrap(), "{what}: {report:?}");
+    let found = collect(crate::support::reader(&out).iter_from(Lsn::ZERO));
+    let (before, of_log): (Records, Records) = found.into_iter().partition(|(lsn, _)| !whole.records.contains_key(lsn));
+    assert_same(what, &of_log, &whole.records);
+    let first = *whole.records.keys().next().unwrap();
+    assert!(before.keys().all(|&lsn| lsn < first), "{what}: a record that never was");
+}
+
+/// What is repaired loses nothing, and what was replaced is kept.
+fn check_repair(what: &str, damaged: &Image, expected: &Expected) {
+    let what = format!("repair after {what}");
+    let storage: Arc<dyn Storage> = Arc::new(damaged.storage());
+    let Ok(damaged_log) = LogReader::open_for_salvage(storage.clone()) else {
+        assert!(expected.hopeless, "{what}");
+        return;
+    };
+    let (left, _) = salvage(damaged_log.iter_from(Lsn::ZERO));
+    let plan = Repair::plan(storage.as_ref(), &mut |_, _| ()).unwrap();
+    assert_eq!(Image::of(storage.as_ref()), *damaged, "{what}: planning has changed something");
+    let keep = MemStorage::default();
+    let done = Repair::apply(&storage, &keep, &mut |_, _| ()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(done, plan, "{what}");
+    let kept = keep.list().unwrap();
+    let replaced = |step: &&RepairStep| !matches!(step, RepairStep::Close);
+    assert!(kept.len() >= done.steps.iter().filter(replaced).count(), "{what}: {kept:?} for {done:?}");
+    for name in kept {
+        let (file, offset) = name.rsplit_once('-').unwrap();
+        let Some(old) = damaged.0.get(file) else { continue };
+        let bytes = &Image::of(&keep).0[&name];
+        let offset = offset.parse::<usize>().unwrap();
+        assert!(old[offset..].starts_with(bytes), "{what}: {name} is not what was replaced");
+    }
+    let again = Repair::plan(storage.as_ref(), &mut |_, _| ()).unwrap();
+    assert!(again.steps.is_empty() && again.lost.len() == done.lost.len(), "{what}: {done:?}, then {again:?}");
+    let repaired = LogReader::open(storage.clone()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let (found, _) = salvage(repaired.iter_from(Lsn::ZERO));
+    assert_same(&what, &found, &left);
+    if done.lost.is_empty() {
+        let verified = repaired.verify(&mut |_, _| ()).unwrap();
+        let is_below = |damage: &Corruption| damage.lsn.is_some_and(|lsn| lsn < repaired.floor());
+        assert!(verified.damages.iter().all(is_below), "{what}: {verified:?}");
+        let log = Log::open(storage, options()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(log.report().clean, "{what}: {}", log.report());
+        log.append_durable(b"goes on").unwrap();
+        log.close().unwrap();
+    }
+}
+
 /// Whether a damage may hide more than a message: the header of a segment, or where the file ends.
 fn is_header(expected: &Expected) -> bool {
     expected.touched.is_empty()
@@ -428,6 +483,9 @@ fn without_a_superblock_nothing_is_guessed() {
         let mut image = whole.image.clone();
         change(image.file("superblock"));
         check(what, &whole, &image, &hopeless);
+        // The segments tell what it said, if somebody asks them.
+        check_repair(what, &image, &Expected::default());
+        check_salvage_of(what, &whole, &image);
     }
     // With the file the log is gone: what is left is not taken for a new one.
     let mut image = whole.image.clone();

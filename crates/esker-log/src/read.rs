@@ -39,17 +39,17 @@ fn read_into(bytes: &mut Vec<u8>, origin: &Origin, lsn: Lsn) -> Result<Record, E
     let segment_bytes = origin.rules.segment_bytes;
     let room = (segment_bytes.get() - lsn.offset_in_segment(segment_bytes)) as usize;
     bytes.resize(bytes.len().max(READ_BYTES_MIN).min(room), 0);
-    let mut have = read_there(origin, lsn, bytes)?;
+    let Some(mut have) = origin.placement.read(lsn, bytes)? else { return read_by_walking(origin, lsn) };
     if let Some(raw) = RawMessageHeader::decode(&bytes[..have]) {
         let need = MESSAGE_HEADER_BYTES + raw.len as usize;
         if raw.lsn == lsn && have == bytes.len() && have < need && need <= room {
             bytes.resize(need, 0);
-            have += read_there(origin, lsn + have as u64, &mut bytes[have..])?;
+            have += origin.placement.read(lsn + have as u64, &mut bytes[have..])?.unwrap_or(0);
         }
     }
     let Some(message) = whole_message(&bytes[..have], lsn, origin.rules) else {
         bytes.truncate(READ_BYTES_MIN);
-        return Err(why_no_record(origin, lsn));
+        return read_by_walking(origin, lsn);
     };
     let kind = message.header.kind;
     let record = Record::of(&message, origin.storage.as_ref(), origin.log_id);
@@ -74,26 +74,18 @@ pub(crate) fn unless_truncated(origin: &Origin, lsn: Lsn, record: Result<Record,
     }
 }
 
-fn read_there(origin: &Origin, lsn: Lsn, bytes: &mut [u8]) -> Result<usize, Error> {
-    match origin.placement.read(lsn, bytes)? {
-        Some(read) => Ok(read),
-        None => Err(why_no_record(origin, lsn)),
-    }
-}
-
-/// Why there is no whole message at `lsn`: it was truncated, it lies within another, or it is damaged. Reads the segment
-/// up to there.
-fn why_no_record(origin: &Origin, lsn: Lsn) -> Error {
-    match origin.placement.floor() {
-        Err(error) => return error,
-        Ok(floor) if lsn < floor => return Error::Truncated { lsn, floor },
-        Ok(_) => (),
+/// Where there was no whole message at `lsn`: reads the segment up to there, and finds out whether the record was truncated,
+/// lies within another, or is damaged. It may also be there, and what was read before was not what the file holds.
+fn read_by_walking(origin: &Origin, lsn: Lsn) -> Result<Record, Error> {
+    let floor = origin.placement.floor()?;
+    if lsn < floor {
+        return Err(Error::Truncated { lsn, floor });
     }
     let segment_bytes = origin.rules.segment_bytes;
     let base = lsn.segment_base(segment_bytes);
     let first = base + SEGMENT_HEADER_BYTES as u64;
     if lsn < first {
-        return Error::NotARecord { lsn };
+        return Err(Error::NotARecord { lsn });
     }
     let end = base + u64::from(segment_bytes.get());
     let mut walk = Walk::new(origin.placement.clone(), origin.rules, Epoch::ZERO, first, end);
@@ -102,17 +94,26 @@ fn why_no_record(origin: &Origin, lsn: Lsn) -> Error {
         let at = walk.at();
         let corrupt = |kind| {
             let offset = FileOffset::new(origin.placement.offset_of(at));
-            Error::from(Corruption::in_log(at, offset, kind))
+            Err(Corruption::in_log(at, offset, kind).into())
         };
-        match walk.next() {
-            Err(error) => return error,
-            Ok(Some(Step::Message(header, _))) if header.end() <= lsn => (),
-            Ok(Some(Step::Message(header, _))) if header.kind == MessageKind::Lost => return Error::Lost { lsn },
-            Ok(Some(Step::Message(..))) | Ok(None) => return Error::NotARecord { lsn },
-            Ok(Some(Step::Damage(damage))) => {
+        match walk.next()? {
+            Some(Step::Message(header, _)) if header.end() <= lsn => (),
+            Some(Step::Message(header, _)) if header.kind == MessageKind::Lost => return Err(Error::Lost { lsn }),
+            Some(Step::Message(header, _)) if header.lsn == lsn => {
+                return match header.kind {
+                    MessageKind::Inline => Ok(Record::new(lsn, walk.payload().to_vec())),
+                    MessageKind::BlobPointer => {
+                        let (storage, payload) = (origin.storage.as_ref(), walk.payload());
+                        unless_truncated(origin, lsn, Record::of_pointer(lsn, payload, storage, origin.log_id))
+                    }
+                    _ => Err(Error::NotARecord { lsn }),
+                };
+            }
+            Some(Step::Message(..)) | None => return Err(Error::NotARecord { lsn }),
+            Some(Step::Damage(damage)) => {
                 return corrupt(CorruptionKind::Message { damage: damage.kind, durable_to });
             }
-            Ok(Some(Step::Missing)) => return corrupt(CorruptionKind::MissingSegment { durable_to }),
+            Some(Step::Missing) => return corrupt(CorruptionKind::MissingSegment { durable_to }),
         }
     }
 }

@@ -300,3 +300,26 @@ fn an_error_reaches_every_writer_and_nothing_promised_is_lost() {
         });
     }
 }
+
+/// The disk holds what it should, and one read gives something else: that is no reason to say that there is no record.
+#[test]
+fn a_record_that_one_read_got_wrong_is_read_again() {
+    let disk = SimStorage::new(1, Faults::default());
+    let log = open(&disk);
+    let mut promises = Promises::default();
+    for n in 0..40 {
+        promises.append(&log, n, if n == 20 { 1500 } else { 30 + (n as usize * 71) % 300 }).unwrap();
+    }
+    log.flush().unwrap();
+    let mut wrong = 0;
+    for round in 0..10 {
+        for (&lsn, payload) in &promises.appended {
+            let before = disk.damages().len();
+            let misdirected_read = Failures::nth(disk.counts().reads);
+            disk.set_faults(Faults { misdirected_read, ..Faults::default() });
+            assert_eq!(log.read(lsn).unwrap().payload(), payload, "round {round}, lsn {lsn}");
+            wrong += disk.damages().len() - before;
+        }
+    }
+    assert_eq!(wrong, 400, "a read of each went wrong");
+}

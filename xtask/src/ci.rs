@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::args::Args;
 use crate::run::{Failure, cargo, run as execute};
-use crate::{bench, counts, crash::CRASH, fuzz, layers, loom, sim::SIM, tidy};
+use crate::{bench, counts, crash::CRASH, faults, fuzz, layers, loom, sim::SIM, tidy};
 
 /// How long each fuzz target runs, in seconds.
 const FUZZ_SECONDS: u32 = 10;
@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     ("fuzz", || fuzz::replay().and_then(|()| fuzz::all(FUZZ_SECONDS))),
     ("crash", || CRASH.check(1, CRASH_RUNS)),
     ("crash tests bite", || CRASH.all_bite(1, CRASH_RUNS)),
+    ("faults", faults::check),
     ("simulation", || SIM.check(1, SIM_RUNS)),
 ];
 

@@ -11,6 +11,7 @@ mod bench;
 mod ci;
 mod counts;
 mod crash;
+mod faults;
 mod fuzz;
 mod layers;
 mod loom;
@@ -45,6 +46,11 @@ cargo xtask COMMAND
   crash [--seed S] [--runs N]          simulated power cuts; a failing seed is printed and can be run again
         [--sabotage NAME|all]          with a safety measure removed: the runs have to fail
         [--exhaustive]                 every crash state of small workloads, some 66 million
+  faults [--markdown] [--times N]      a fault at every I/O call of a workload, one at a time: a table of what was tried
+         [--set S] [--phase P]         and whether it ended as promised; the command that repeats a failure is printed;
+         [--call C] [--nth N]          options name what is tried, or one of so many
+         [--fault F] [--one-in N]
+         [--sabotage NAME|all]
   sim [--seed S] [--runs N]            whole logs under schedules, faults, crashes and damage; a failing seed is shrunk,
       [--lives N] [--writers N]        and the command that repeats it is printed; bounds make a history smaller
       [--calls N] [--no-faults]
@@ -88,6 +94,7 @@ fn dispatch(mut args: Args) -> Result<(), Failure> {
         "fuzz" => fuzz::run(args),
         "loom" => loom::run(args),
         "crash" => crash::run(args),
+        "faults" => faults::run(args),
         "sim" => sim::SIM.run(args),
         "sanitize" => sanitize::run(args),
         "help" => {

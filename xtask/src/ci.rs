@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use crate::args::Args;
 use crate::run::{Failure, cargo, run as execute};
-use crate::{bench, counts, crash::CRASH, faults, fuzz, layers, loom, sim::SIM, tidy};
+use crate::{bench, counts, crash::CRASH, damages::DAMAGES, faults, fuzz, layers, loom, sim::SIM, tidy};
 
 /// How long each fuzz target runs, in seconds.
 const FUZZ_SECONDS: u32 = 10;
 /// Simulated power cuts, of which the first has seed 1.
 const CRASH_RUNS: u64 = 20_000;
+/// Logs that are damaged, each in some hundred ways.
+const DAMAGED_LOGS: u64 = 50;
 /// Simulated histories, some hundred crash states each.
 const SIM_RUNS: u64 = 200;
 
@@ -32,6 +34,7 @@ const STEPS: &[Step] = &[
     ("crash", || CRASH.check(1, CRASH_RUNS)),
     ("crash tests bite", || CRASH.all_bite(1, CRASH_RUNS)),
     ("faults", faults::check),
+    ("damages", || DAMAGES.check(1, DAMAGED_LOGS)),
     ("simulation", || SIM.check(1, SIM_RUNS)),
 ];
 

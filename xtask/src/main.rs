@@ -11,6 +11,7 @@ mod bench;
 mod ci;
 mod counts;
 mod crash;
+mod damages;
 mod faults;
 mod fuzz;
 mod layers;
@@ -51,6 +52,8 @@ cargo xtask COMMAND
          [--call C] [--nth N]          options name what is tried, or one of so many
          [--fault F] [--one-in N]
          [--sabotage NAME|all]
+  damages [--seed S] [--runs N]        damage to logs at rest, some hundred to each of N logs: a table of what came of it
+          [--sabotage NAME|all]
   sim [--seed S] [--runs N]            whole logs under schedules, faults, crashes and damage; a failing seed is shrunk,
       [--lives N] [--writers N]        and the command that repeats it is printed; bounds make a history smaller
       [--calls N] [--no-faults]
@@ -94,6 +97,7 @@ fn dispatch(mut args: Args) -> Result<(), Failure> {
         "fuzz" => fuzz::run(args),
         "loom" => loom::run(args),
         "crash" => crash::run(args),
+        "damages" => damages::run(args),
         "faults" => faults::run(args),
         "sim" => sim::SIM.run(args),
         "sanitize" => sanitize::run(args),

@@ -68,8 +68,10 @@ pub(crate) fn complete_last_slot(file: &dyn StorageFile, slots: u32, segment_byt
         return Ok(());
     }
     match file.preallocate(have, want - have) {
-        // Whoever writes there will be told.
-        Err(error) if is_out_of_space(&error) => Ok(()),
+        // Whoever writes there will be told. The length takes no room, and recovery relies on it.
+        Err(error) if is_out_of_space(&error) => {
+            file.set_len(want).map_err(|error| Error::io("set the length of", LOG, error))
+        }
         outcome => outcome.map_err(|error| Error::io_at("extend", LOG, have, error)),
     }
 }

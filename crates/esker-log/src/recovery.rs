@@ -23,7 +23,7 @@ use std::{
 };
 
 use esker_format::{
-    BlobId, BlobPointer, Damage, Epoch, FileOffset, Lsn, MessageKind, SEGMENT_HEADER_BYTES, SegmentBytes,
+    BlobId, BlobPointer, Damage, DamageKind, Epoch, FileOffset, Lsn, MessageKind, SEGMENT_HEADER_BYTES, SegmentBytes,
     SegmentHeader, SegmentId, StructureError, Superblock,
 };
 use esker_storage::{Access, Storage, StorageFile};
@@ -41,6 +41,11 @@ use survey::{Headless, SlotAs, Survey};
 
 /// How often a log that is being written is looked at again because it seems damaged.
 const LOOKS_MAX: u32 = 16;
+
+/// How much is read of a slot that says it is not part of the log, to find out whether that is true: where the log seems to
+/// end with a segment, and where it seems to end within one, so that two places would have to be damaged.
+const SPARE_BYTES_READ: u64 = 256 << 10;
+const SPARE_BYTES_PROBED: u64 = 16 << 10;
 
 /// How many segments may be missing from a log that is opened all the same. Each costs memory.
 const HOLES_MAX: u64 = 1 << 20;
@@ -245,7 +250,8 @@ pub(crate) fn recover_as(
     let mut outcome = tail.find_end()?;
     let mut lost_headers = Vec::new();
     if outcome.damage.is_some() {
-        table = Arc::new(survey.adopt(&table, &mut lost_headers));
+        let end = outcome.end.max(tail.mark);
+        table = Arc::new(survey.adopt(&superblock, &table, end, &mut lost_headers)?);
         outcome.end = tail.end_of_what_is_left(table.clone(), outcome.end)?;
     }
     let used =
@@ -369,9 +375,21 @@ impl<'a> Tail<'a> {
         }
         let (mut stop, mut why) = self.walk_from(start)?;
         let mut whole_to = self.last_message_end(stop)?;
-        if stop.offset_in_segment(segment_bytes) == 0 {
+        let is_closed = self.superblock.clean && self.superblock.mark == stop;
+        if !is_closed {
+            let is_base = stop.offset_in_segment(segment_bytes) == 0;
+            let mut base = if is_base { stop } else { stop.next_segment(segment_bytes) };
+            while !is_base && self.table.segments.contains_key(&base) {
+                base = base.next_segment(segment_bytes);
+            }
             // There is no such segment, or its header is lost.
-            whole_to = whole_to.max(self.last_headless_message_end(stop)?);
+            let bytes = if is_base { SPARE_BYTES_READ } else { SPARE_BYTES_PROBED };
+            whole_to = whole_to.max(self.last_unclaimed_message_end(base, bytes)?);
+            if !is_base {
+                // Nor need what has the header of this segment be the rest of it.
+                let base = stop.segment_base(segment_bytes);
+                whole_to = whole_to.max(self.last_unclaimed_message_end(base, bytes)?.filter(|&end| end > stop));
+            }
         }
         if whole_to.is_some() {
             // With a writer at work, what lies beyond may have been written just now; then so was what lies before it.
@@ -388,6 +406,10 @@ impl<'a> Tail<'a> {
                 None => self.missing(stop),
             };
             return Ok(End { end: whole_to.unwrap_or(stop), torn: None, damage: Some(damage) });
+        }
+        if let Some(damage) = self.file_cut_at(stop, why) {
+            // Nobody knows how much of the segment was in use.
+            return Ok(End { end: stop.next_segment(segment_bytes), torn: None, damage: Some(damage) });
         }
         let torn = why.filter(|damage| !damage.kind.is_unwritten() || whole_to.is_some()).map(|damage| TornTail {
             at: stop,
@@ -414,6 +436,18 @@ impl<'a> Tail<'a> {
         let at = base + (file_bytes - self.table.locate(base)?.get());
         let kind = CorruptionKind::FileCut { durable_to: self.mark };
         (at < mark).then(|| Corruption::in_log(at, FileOffset::new(file_bytes), kind))
+    }
+
+    /// Whether reading ended at `stop` because the file does, in a slot that had been durable as a whole: it was extended to
+    /// its end before anything was written there, and a mark says that something there was synced.
+    fn file_cut_at(&self, stop: Lsn, why: Option<Damage>) -> Option<Corruption> {
+        let Survey { file_bytes, segment_bytes, .. } = *self.survey;
+        let base = stop.segment_base(segment_bytes);
+        let slot = self.table.locate(base)?.get();
+        let is_cut = slot + u64::from(segment_bytes.get()) > file_bytes
+            && why.is_none_or(|damage| matches!(damage.kind, DamageKind::Cut { .. }));
+        let kind = CorruptionKind::FileCut { durable_to: self.mark };
+        (is_cut && self.mark > base && stop > base).then(|| Corruption::in_log(stop, FileOffset::new(file_bytes), kind))
     }
 
     /// Reads messages from the boundary `start` on. Returns where no whole message follows, and what stands there;
@@ -471,16 +505,22 @@ impl<'a> Tail<'a> {
         Ok(last)
     }
 
-    /// The same for slots without a usable header, as if each of them held the segment at `base`.
-    fn last_headless_message_end(&mut self, base: Lsn) -> Result<Option<Lsn>, Error> {
+    /// The same for slots that may hold the segment at `base` although their header does not say so: it is damaged, or it
+    /// is the one of the slot's last life, or blank, because the new one was never written. The latter are many as a rule,
+    /// so that only so many `bytes` of each are read.
+    fn last_unclaimed_message_end(&mut self, base: Lsn, bytes: u64) -> Result<Option<Lsn>, Error> {
         let segment_bytes = self.superblock.segment_bytes;
+        let end = base.next_segment(segment_bytes);
+        let probed = end.min(base + bytes);
+        let headless = self.survey.headless.iter().filter(|slot| slot.claim.is_none_or(|claim| claim.0 == base));
+        let is_blank = |slot: &Headless| slot.claim.is_none() && slot.reason == StructureError::Blank;
+        let headless = headless.map(|slot| (slot.segment, if is_blank(slot) { probed } else { end }));
+        let spare = self.survey.spare().into_iter().map(|segment| (segment, probed));
         let mut last = None;
-        for headless in
-            self.survey.headless.iter().filter(|headless| headless.claim.is_none_or(|claim| claim.0 == base))
-        {
-            let slot = SlotAs { file: self.table.file.clone(), segment: headless.segment, base, segment_bytes };
+        for (segment, end) in headless.chain(spare) {
+            let slot = SlotAs { file: self.table.file.clone(), segment, base, segment_bytes };
             let at = base + SEGMENT_HEADER_BYTES as u64;
-            last = last.max(self.last_in_segment(Arc::new(slot), Epoch::ZERO, at)?);
+            last = last.max(self.last_before(Arc::new(slot), Epoch::ZERO, at, end)?);
         }
         Ok(last)
     }
@@ -488,7 +528,16 @@ impl<'a> Tail<'a> {
     /// Notes the marks of the whole messages from `at` to the end of its segment, whatever lies between them. Returns the
     /// end of the last.
     fn last_in_segment(&mut self, placement: Arc<dyn Placement>, epoch: Epoch, at: Lsn) -> Result<Option<Lsn>, Error> {
-        let end = at.next_segment(self.superblock.segment_bytes);
+        self.last_before(placement, epoch, at, at.next_segment(self.superblock.segment_bytes))
+    }
+
+    fn last_before(
+        &mut self,
+        placement: Arc<dyn Placement>,
+        epoch: Epoch,
+        at: Lsn,
+        end: Lsn,
+    ) -> Result<Option<Lsn>, Error> {
         // What the present epoch wrote, or an earlier one that nothing has cut since.
         let epoch_min = if at >= self.superblock.epoch_start { epoch.max(self.superblock.epoch) } else { epoch };
         let mut walk = Walk::new(placement, rules(self.superblock), epoch_min, at, end);

@@ -91,6 +91,13 @@ pub enum RecoveryNote {
     /// Neither copy of the superblock could be read. What it says was taken from the headers of the segments, which know
     /// nothing of truncations since the last of them was begun.
     SuperblockRebuilt(Corruption),
+    /// Two slots have the header of one segment; this one holds less of it, and is not part of the log.
+    SegmentTwice {
+        /// The slot.
+        segment: SegmentId,
+        /// The segment that both say they are.
+        base: Lsn,
+    },
     /// Files of blobs that no record points at were removed.
     BlobsRemoved {
         /// How many.
@@ -106,6 +113,9 @@ impl fmt::Display for RecoveryNote {
                 write!(f, "slot {segment} at offset {offset} is not part of the log: {reason}")
             }
             Self::ForeignSlot { segment, log_id } => write!(f, "slot {segment} holds a segment of the log {log_id}"),
+            Self::SegmentTwice { segment, base } => {
+                write!(f, "slot {segment} has the header of the segment at lsn {base}, which is in another slot")
+            }
             Self::HeaderRestored(corruption) => write!(f, "{corruption}; it was written again"),
             Self::SuperblockRebuilt(corruption) => write!(f, "{corruption}; the segments told what it had said"),
             Self::BlobsRemoved { blobs } => write!(f, "{blobs} blobs that no record points at were removed"),

@@ -21,6 +21,9 @@ use crate::{
     walk::{Placement, Step, Walk},
 };
 
+/// How many segments without a header are looked for among the slots without one.
+const MISSING_MAX: usize = 64;
+
 /// What the slots' headers say.
 #[derive(Debug)]
 pub(super) struct Survey {
@@ -35,6 +38,8 @@ pub(super) struct Survey {
     pub(super) segment_bytes: SegmentBytes,
     /// Whole headers that count for nothing: of a tail that was cut, or of a segment that another slot has as well.
     pub(super) superseded: Vec<(SegmentId, Lsn)>,
+    /// Slots with the header of a segment that another slot has as well, of the same epoch.
+    twins: Vec<(Lsn, SegmentId)>,
     /// Slots without a usable header.
     pub(super) headless: Vec<Headless>,
 }
@@ -66,6 +71,7 @@ impl Survey {
             file_bytes,
             segment_bytes,
             superseded: Vec::new(),
+            twins: Vec::new(),
             headless: Vec::new(),
         };
         // Headers lie far apart, so that a disk would be asked for one after the other.
@@ -91,7 +97,21 @@ impl Survey {
                 }
             }
         }
+        survey.tell_twins_apart(file, superblock)?;
         Ok(survey)
+    }
+
+    /// Of two slots with one header, the one that holds more of the segment is it.
+    fn tell_twins_apart(&mut self, file: &Arc<dyn StorageFile>, superblock: &Superblock) -> Result<(), Error> {
+        for (base, twin) in std::mem::take(&mut self.twins) {
+            let Some(entry) = self.segments.get_mut(&base) else { continue };
+            let (held, of_twin) =
+                (whole_bytes(file, superblock, entry.0, base)?, whole_bytes(file, superblock, twin, base)?);
+            let other = if of_twin > held { std::mem::replace(&mut entry.0, twin) } else { twin };
+            self.superseded.push((other, base));
+            self.notes.push(RecoveryNote::SegmentTwice { segment: other, base });
+        }
+        Ok(())
     }
 
     fn note_header(&mut self, superblock: &Superblock, segment: SegmentId, header: &SegmentHeader) {
@@ -111,6 +131,8 @@ impl Survey {
             Entry::Vacant(vacant) => {
                 vacant.insert((segment, header.epoch));
             }
+            // No writer begins a segment twice: one of them is not where it was written.
+            Entry::Occupied(occupied) if occupied.get().1 == header.epoch => self.twins.push((header.base, segment)),
             Entry::Occupied(mut occupied) => {
                 let older =
                     if header.epoch > occupied.get().1 { occupied.insert((segment, header.epoch)).0 } else { segment };
@@ -128,20 +150,56 @@ impl Survey {
         self.superseded.iter().copied().chain(beyond).filter(|&(_, base)| base >= floor).map(|(slot, _)| slot).collect()
     }
 
+    /// Slots whose header is whole and says that they hold no part of the log.
+    pub(super) fn spare(&self) -> Vec<SegmentId> {
+        let below = self.segments.range(..self.floor.segment_base(self.segment_bytes));
+        let superseded = self.superseded.iter().map(|&(segment, _)| segment);
+        below.map(|(_, &(segment, _))| segment).chain(superseded).collect()
+    }
+
     /// The table with the segments whose header is lost but whose messages tell what they are, for reading what is left.
-    pub(super) fn adopt(&self, table: &Table, lost_headers: &mut Vec<Corruption>) -> Table {
+    /// The log goes to `end` at least.
+    pub(super) fn adopt(
+        &self,
+        superblock: &Superblock,
+        table: &Table,
+        end: Lsn,
+        lost_headers: &mut Vec<Corruption>,
+    ) -> Result<Table, Error> {
         let mut segments = table.segments.clone();
-        for Headless { segment, reason, claim } in &self.headless {
-            let Some((base, epoch)) = *claim else { continue };
-            if base >= self.floor.segment_base(self.segment_bytes)
-                && segments.get(&base).is_none_or(|known| known.1 < epoch)
+        let mut adopt = |segments: &mut BTreeMap<_, _>, segment: SegmentId, reason: String, base: Lsn, epoch: Epoch| {
+            segments.insert(base, (segment, epoch));
+            let kind = CorruptionKind::SegmentHeader { reason };
+            lost_headers.push(Corruption::in_log(base, segment.offset(self.segment_bytes), kind));
+        };
+        let floor = self.floor.segment_base(self.segment_bytes);
+        for slot in &self.headless {
+            if let Some((base, epoch)) = slot.claim
+                && base >= floor
+                && segments.get(&base).is_none_or(|known: &(_, Epoch)| known.1 < epoch)
             {
-                segments.insert(base, (*segment, epoch));
-                let kind = CorruptionKind::SegmentHeader { reason: reason.to_string() };
-                lost_headers.push(Corruption::in_log(base, segment.offset(self.segment_bytes), kind));
+                adopt(&mut segments, slot.segment, slot.reason.to_string(), base, epoch);
             }
         }
-        Table { segments, ..table.clone() }
+        // Where the beginning of a segment is lost, any message of the rest tells.
+        let bytes = self.segment_bytes.get() as usize;
+        let missing = (floor.get()..end.get()).step_by(bytes).map(Lsn::new).take(self.slots as usize + MISSING_MAX);
+        let missing: Vec<Lsn> = missing.filter(|base| !segments.contains_key(base)).take(MISSING_MAX).collect();
+        let headless = self.headless.iter().filter(|slot| slot.claim.is_none());
+        let headless = headless.map(|slot| (slot.segment, slot.reason.to_string()));
+        let stale = || "it is of an earlier life of the slot".to_owned();
+        let spare = self.spare().into_iter().map(|segment| (segment, stale()));
+        for (segment, reason) in headless.chain(spare) {
+            for &base in &missing {
+                if !segments.contains_key(&base)
+                    && let Some(epoch) = any_claim(&table.file, superblock, segment, base)?
+                {
+                    adopt(&mut segments, segment, reason, base, epoch);
+                    break;
+                }
+            }
+        }
+        Ok(Table { segments, ..table.clone() })
     }
 }
 
@@ -173,6 +231,51 @@ fn first_claim(
         Some(Step::Message(header, _)) if !is_cut_away(superblock, base, header.epoch) => Some((base, header.epoch)),
         _ => None,
     })
+}
+
+/// The epoch of the first message in a slot that can be believed if the slot holds the segment at `base`. Reads all of it
+/// if there is none.
+fn any_claim(
+    file: &Arc<dyn StorageFile>,
+    superblock: &Superblock,
+    segment: SegmentId,
+    base: Lsn,
+) -> Result<Option<Epoch>, Error> {
+    let segment_bytes = superblock.segment_bytes;
+    let slot = Arc::new(SlotAs { file: file.clone(), segment, base, segment_bytes });
+    let first = base + SEGMENT_HEADER_BYTES as u64;
+    let mut walk = Walk::new(slot, rules(superblock), Epoch::ZERO, first, base.next_segment(segment_bytes));
+    loop {
+        match walk.next()? {
+            Some(Step::Message(header, _)) if !is_cut_away(superblock, base, header.epoch) => {
+                return Ok(Some(header.epoch));
+            }
+            Some(Step::Message(..)) => (),
+            Some(Step::Damage(_)) if walk.resync()? => (),
+            Some(Step::Damage(_) | Step::Missing) | None => return Ok(None),
+        }
+    }
+}
+
+/// How many bytes of whole messages a slot has if it holds the segment at `base`.
+fn whole_bytes(
+    file: &Arc<dyn StorageFile>,
+    superblock: &Superblock,
+    segment: SegmentId,
+    base: Lsn,
+) -> Result<u64, Error> {
+    let segment_bytes = superblock.segment_bytes;
+    let slot = Arc::new(SlotAs { file: file.clone(), segment, base, segment_bytes });
+    let first = base + SEGMENT_HEADER_BYTES as u64;
+    let mut walk = Walk::new(slot, rules(superblock), Epoch::ZERO, first, base.next_segment(segment_bytes));
+    let mut bytes = 0;
+    loop {
+        match walk.next()? {
+            Some(Step::Message(header, _)) => bytes += header.message_bytes() as u64,
+            Some(Step::Damage(_)) if walk.resync()? => (),
+            Some(Step::Damage(_) | Step::Missing) | None => return Ok(bytes),
+        }
+    }
 }
 
 /// One slot, taken to hold a certain segment.

@@ -55,6 +55,7 @@ mod recovery;
 mod repair;
 mod report;
 mod salvage;
+mod scrub;
 mod segments;
 mod stats;
 mod sync;
@@ -79,6 +80,7 @@ pub use record::{Record, RecordRef};
 pub use repair::{Repair, RepairStep};
 pub use report::{LostRange, RecoveryNote, RecoveryReport, TornTail};
 pub use salvage::SalvageReport;
+pub use scrub::ScrubStats;
 pub use stats::Stats;
 pub use verify::VerifyReport;
 

@@ -12,7 +12,7 @@ use esker_segments::{Accountant, RecoveredLog};
 use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock};
 
 use crate::{
-    Error, Iter, OnDamage, Options, Record, RecoveryReport, Stats, adopt,
+    Corruption, Error, Iter, OnDamage, Options, Record, RecoveryReport, Stats, adopt,
     blob::{self, Blobs},
     control::{self, Control},
     names::{LOCK, LOG},
@@ -20,6 +20,7 @@ use crate::{
     read::{BeyondDamage, read_written, unless_truncated, walk_pointers},
     record::whole_message,
     recovery::{self, Recovered},
+    scrub::{Findings, ScrubThread},
     segments::Segments,
     sync::{Mutex, MutexGuard},
     upkeep::{Upkeep, UpkeepThread},
@@ -38,6 +39,8 @@ pub struct Log {
     report: RecoveryReport,
     upkeep: Upkeep,
     thread: Option<UpkeepThread>,
+    scrub: Option<ScrubThread>,
+    findings: Arc<Findings>,
     closed: bool,
 }
 
@@ -195,7 +198,13 @@ impl Log {
         let upkeep = Upkeep::new(shared.engine.clone(), shared.segments.clone());
         let thread =
             options.background.then(|| UpkeepThread::start(upkeep.clone(), options.flush_interval)).transpose()?;
-        Ok(Self { engine: shared.engine.clone(), shared, report, upkeep, thread, closed: false })
+        let findings = Arc::new(Findings::default());
+        let scrub = options
+            .scrub_bytes_per_second
+            .map(|rate| ScrubThread::start(shared.origin.clone(), findings.clone(), rate))
+            .transpose()?;
+        let engine = shared.engine.clone();
+        Ok(Self { engine, shared, report, upkeep, thread, scrub, findings, closed: false })
     }
 
     /// What was found when the log was opened.
@@ -375,7 +384,14 @@ impl Log {
     /// Counters since the log was opened, and the state of its segments.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { engine: self.engine.stats(), segments: self.shared.segments.stats() }
+        Stats { engine: self.engine.stats(), segments: self.shared.segments.stats(), scrub: self.findings.stats() }
+    }
+
+    /// What [scrubbing](Options::scrub_bytes_per_second) has found to be damaged since the log was opened: each place once,
+    /// the first thousand, in the order in which they were found.
+    #[must_use]
+    pub fn damages(&self) -> Vec<Corruption> {
+        self.findings.damages()
     }
 
     /// Reads the record at `lsn`, whether it is on disk yet or not. Never syncs, but waits for those who hold reservations
@@ -550,6 +566,7 @@ impl Log {
         if mem::replace(&mut self.closed, true) {
             return Ok(self.stable_lsn());
         }
+        drop(self.scrub.take());
         drop(self.thread.take());
         let engine = &self.engine;
         let flushed = engine.flush()?;

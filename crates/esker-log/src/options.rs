@@ -51,6 +51,7 @@ pub struct Options {
     pub(crate) segments_max: Option<u32>,
     pub(crate) log_id: Option<LogId>,
     pub(crate) on_damage: OnDamage,
+    pub(crate) scrub_bytes_per_second: Option<u64>,
 }
 
 impl Default for Options {
@@ -67,6 +68,7 @@ impl Default for Options {
             segments_max: None,
             log_id: None,
             on_damage: OnDamage::Refuse,
+            scrub_bytes_per_second: None,
         }
     }
 }
@@ -154,6 +156,17 @@ impl Options {
         self
     }
 
+    /// Reads the log over and over in the background, at this rate, and checks it: every segment that is wholly stable, and
+    /// the blobs of its records. What is damaged is counted in the [statistics](crate::Log::stats) and named by
+    /// [`Log::damages`](crate::Log::damages). Has a thread of its own; none unless asked for.
+    ///
+    /// Of what a storage keeps in memory, the copy there is read, not what the device holds.
+    #[must_use]
+    pub fn scrub_bytes_per_second(mut self, rate: Option<u64>) -> Self {
+        self.scrub_bytes_per_second = rate;
+        self
+    }
+
     /// What to do about damage. With another policy than [`OnDamage::Refuse`] opening reads the whole log, and what was
     /// lost is in the [report](crate::Log::report).
     #[must_use]
@@ -203,6 +216,9 @@ impl Options {
         }
         if self.flush_interval.is_some() && !self.background {
             faults.push("flush_interval needs the background thread, which is switched off".to_owned());
+        }
+        if self.scrub_bytes_per_second == Some(0) {
+            faults.push("scrub_bytes_per_second is zero: leave it out to read nothing".to_owned());
         }
         if self.unsynced_bytes_max == Some(0) {
             faults.push("unsynced_bytes_max is zero: use make_stable or flush to sync each append".to_owned());

@@ -8,4 +8,6 @@ pub struct Stats {
     pub engine: esker_iobufs::Stats,
     /// The state of the segments now.
     pub segments: esker_segments::Stats,
+    /// What reading in the background has found: see [`Options::scrub_bytes_per_second`](crate::Options::scrub_bytes_per_second).
+    pub scrub: crate::ScrubStats,
 }

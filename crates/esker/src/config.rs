@@ -135,6 +135,14 @@ impl Config {
         self
     }
 
+    /// Reads the log over and over in the background, at this rate in bytes per second, and checks it: see
+    /// [`Options::scrub_bytes_per_second`].
+    #[must_use]
+    pub fn scrub_bytes_per_second(mut self, rate: Option<u64>) -> Self {
+        self.options = self.options.scrub_bytes_per_second(rate);
+        self
+    }
+
     /// What opening for writing does about something that had been durable and is damaged: it refuses, unless told
     /// otherwise. See [`OnDamage`].
     #[must_use]

@@ -5,5 +5,6 @@ mod faults;
 mod lifecycle;
 mod model;
 mod reading;
+mod scrub;
 mod support;
 mod truncation;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::args::Args;
 use crate::run::{Failure, cargo, run as execute};
-use crate::{bench, counts, crash::CRASH, damages::DAMAGES, faults, fuzz, layers, loom, sim::SIM, tidy};
+use crate::{bench, counts, crash::CRASH, damages::DAMAGES, faults, fuzz, layers, loom, sim::SIM, small_disk, tidy};
 
 /// How long each fuzz target runs, in seconds.
 const FUZZ_SECONDS: u32 = 10;
@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     ("crash tests bite", || CRASH.all_bite(1, CRASH_RUNS)),
     ("faults", faults::check),
     ("damages", || DAMAGES.check(1, DAMAGED_LOGS)),
+    ("small disk", small_disk::check),
     ("simulation", || SIM.check(1, SIM_RUNS)),
 ];
 

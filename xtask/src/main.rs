@@ -22,6 +22,7 @@ mod run;
 mod sanitize;
 mod seeded;
 mod sim;
+mod small_disk;
 mod tidy;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ cargo xtask COMMAND
       [--calls N] [--no-faults]
       [--writers-only]
       [--sabotage NAME|all]
+  small-disk                           logs on real file systems that are full: tmpfs and ext4, where they can be made
   sanitize [address|thread]            the tests under AddressSanitizer or ThreadSanitizer; both unless told
   help                                 this text
 
@@ -100,6 +102,7 @@ fn dispatch(mut args: Args) -> Result<(), Failure> {
         "damages" => damages::run(args),
         "faults" => faults::run(args),
         "sim" => sim::SIM.run(args),
+        "small-disk" => small_disk::run(args),
         "sanitize" => sanitize::run(args),
         "help" => {
             print!("{HELP}");

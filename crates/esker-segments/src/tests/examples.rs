@@ -33,6 +33,7 @@ fn out_of_order_allocation_is_refused_and_changes_nothing() {
 #[test]
 fn ceiling_stops_growth_and_tells_what_is_waiting() {
     let mut accountant = filled(2).with_slots_max(2);
+    assert_eq!(accountant.slots_max(), 2);
     let refused = accountant.allocate(base(2));
     assert_eq!(refused, Err(AllocateError::NoSpace { slots: 2, slots_max: 2, waiting: 0 }));
 
@@ -46,6 +47,18 @@ fn ceiling_stops_growth_and_tells_what_is_waiting() {
     accountant.mark_floor_durable(base(1));
     accountant.release(freed.remove(0).ticket).unwrap();
     assert!(accountant.allocate(base(2)).unwrap().reused);
+}
+
+#[test]
+fn states_are_printed_as_one_word() {
+    let states = [
+        SegmentState::Free,
+        SegmentState::Active,
+        SegmentState::Inactive,
+        SegmentState::Draining,
+        SegmentState::Freed,
+    ];
+    assert_eq!(states.map(|state| state.to_string()), ["free", "active", "inactive", "draining", "freed"]);
 }
 
 #[test]

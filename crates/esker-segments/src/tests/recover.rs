@@ -42,6 +42,13 @@ fn tip_at_a_segment_boundary_leaves_no_active_segment() {
 }
 
 #[test]
+fn what_begins_at_the_tip_was_cut_and_may_be_claimed_twice() {
+    let found = claims(&[(0, 0), (1, 1), (2, 2), (3, 2)]);
+    let accountant = Accountant::recover(log(4, 0, 2 * BYTES), found).unwrap();
+    assert_eq!((accountant.stats().free, accountant.next_base()), (2, base(2)));
+}
+
+#[test]
 fn recovered_tip_counts_as_stable() {
     let tip = BYTES + 200;
     let mut accountant = Accountant::recover(log(2, 0, tip), claims(&[(0, 0), (1, 1)])).unwrap();

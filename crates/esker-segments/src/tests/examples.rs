@@ -51,13 +51,8 @@ fn ceiling_stops_growth_and_tells_what_is_waiting() {
 
 #[test]
 fn states_are_printed_as_one_word() {
-    let states = [
-        SegmentState::Free,
-        SegmentState::Active,
-        SegmentState::Inactive,
-        SegmentState::Draining,
-        SegmentState::Freed,
-    ];
+    let states =
+        [SegmentState::Free, SegmentState::Active, SegmentState::Inactive, SegmentState::Draining, SegmentState::Freed];
     assert_eq!(states.map(|state| state.to_string()), ["free", "active", "inactive", "draining", "freed"]);
 }
 

@@ -31,6 +31,7 @@ fn main() {
         engine_append(len);
     }
     engine_append_all(64);
+    engine_reserve(64);
     engine_exchange();
     engine_durable();
     log_append(256);
@@ -171,6 +172,18 @@ fn engine_append(len: usize) {
     let operations = operations_for(len);
     count(&format!("iobufs/append/{len}"), operations, || {
         for _ in 0..operations {
+            black_box(engine.append(MessageKind::Inline, black_box(&payload)).expect("there is room"));
+        }
+    });
+    assert!(engine.stats().writes >= 7, "{:?}", engine.stats());
+}
+
+fn engine_reserve(len: usize) {
+    let engine = engine_on_nothing();
+    let payload = vec![7; len];
+    let operations = operations_for(len);
+    count(&format!("iobufs/reserve+complete/{len}"), operations, || {
+        for _ in 0..operations {
             let mut reservation = engine.reserve(MessageKind::Inline, len as u32).expect("there is room");
             reservation.payload_mut().copy_from_slice(black_box(&payload));
             black_box(reservation.complete());
@@ -199,7 +212,7 @@ fn engine_append_all(len: usize) {
 fn engine_exchange() {
     const OPERATIONS: u64 = 2_000;
     let engine = engine_on_nothing();
-    let append = || engine.reserve(MessageKind::Inline, 0).expect("there is room").complete();
+    let append = || engine.append(MessageKind::Inline, &[]).expect("there is room");
     count("iobufs/append+write_out/0", OPERATIONS, || {
         for _ in 0..OPERATIONS {
             append();
@@ -214,7 +227,7 @@ fn engine_durable() {
     let engine = engine_on_nothing();
     count("iobufs/append+make_stable/0", OPERATIONS, || {
         for _ in 0..OPERATIONS {
-            let lsn = engine.reserve(MessageKind::Inline, 0).expect("there is room").complete();
+            let lsn = engine.append(MessageKind::Inline, &[]).expect("there is room");
             black_box(engine.make_stable(lsn).expect("a file that takes everything"));
         }
     });

@@ -1,7 +1,10 @@
 //! One life of a log: several threads that append, wait, read, truncate and do the upkeep, until they are done or the
 //! disk fails them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use esker_log::{Error, ErrorKind, Log, Lsn};
 use shuttle::thread;
@@ -59,12 +62,20 @@ pub(crate) fn live(
         thread.join().map_err(|_| Violation { kind: "panic", detail: "a thread panicked".to_owned() })?;
     }
     let Some(life) = Arc::into_inner(life) else { unreachable!("all threads have ended") };
+    let mut leaks = 0;
+    if plan.leaks {
+        drop(leak(&life, rng, &mut leaks));
+    }
     if let Some(violation) = life.violation.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(violation);
     }
     if closes {
+        let end = life.log.end_lsn();
         match life.log.close() {
-            Ok(end) => ledger.closed(end),
+            Ok(end) if leaks == 0 => ledger.closed(end),
+            Ok(_) => return Err(Violation { kind: "silent", detail: "closing did not tell of a leak".to_owned() }),
+            // Everything but the leak is promised all the same.
+            Err(Error::ReservationLeaked { count, .. }) if count == leaks => ledger.closed(end),
             Err(error) if may_fail && is_of_the_disk(&error) => (),
             Err(error) => return Err(refusal("closing", &error)),
         }
@@ -176,6 +187,31 @@ fn reserve(life: &Life, rng: &mut Rng) -> Result<(), Stopped> {
     reservation.payload_mut().copy_from_slice(&payload);
     life.ledger.place(reservation.lsn(), payload);
     reservation.complete();
+    Ok(())
+}
+
+/// Forgets reservations, with records before and behind them, and waits for what lies before the first. When nobody else is
+/// left: whoever waited for what lies behind would do so for ever. Little enough not to need the buffers that they keep.
+fn leak(life: &Life, rng: &mut Rng, leaks: &mut u32) -> Result<(), Stopped> {
+    if life.outcome("flushing", life.log.flush())?.is_none() {
+        return Ok(());
+    }
+    for _ in 0..1 + rng.below(2) {
+        let before = append(life, rng.payload(rng.clone().below(8)))?;
+        let reserved = life.log.reserve(rng.below(8) as u32);
+        let Some(reservation) = life.outcome("reserving", reserved)? else { return Ok(()) };
+        let lsn = reservation.lsn();
+        mem::forget(reservation);
+        *leaks += 1;
+        if let (Some(before), 1) = (before, *leaks) {
+            life.acknowledge(life.log.make_stable(before))?;
+            let named = life.log.stats().engine.oldest_reservation.map(|oldest| oldest.lsn);
+            if named != Some(lsn) {
+                return Err(life.violate("silent", format!("the leak at {lsn} is not named, but {named:?}")));
+            }
+        }
+        append(life, rng.payload(rng.clone().below(8)))?;
+    }
     Ok(())
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) upkeeps: u64,
     pub(crate) readings: u64,
     pub(crate) faults: bool,
+    /// Whether reservations are forgotten at the end of a life.
+    pub(crate) leaks: bool,
     segment_bytes: u32,
     buffer_bytes: u32,
     buffers: u32,
@@ -75,6 +77,7 @@ impl Plan {
             buffers: 2 << rng.below(3),
             unsynced_bytes_max: 1 + rng.below(20_000),
             yields: rng.one_in(2),
+            leaks: rng.one_in(2),
         };
         // Where segments are used again and again, and what is left in them fits exactly behind what is new.
         let drawn = if rng.one_in(2) {
@@ -92,6 +95,8 @@ impl Plan {
             upkeeps: drawn.upkeeps * beside,
             readings: drawn.readings * beside,
             faults: drawn.faults && !limits.no_faults,
+            // A leak keeps its buffer, and the one behind it can be the short end of a segment.
+            leaks: drawn.leaks && drawn.buffers > 2,
             ..drawn
         }
     }

@@ -2,13 +2,13 @@
 
 use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind};
 
-use crate::{EngineError, IoBufs, sync::Ordering};
+use crate::{Engine, EngineError, sync::Ordering};
 
 /// The most that one claim of a batch takes, unless a single message is longer: enough that the claim's share in the cost
 /// of a small message is lost among the rest, and so little that others do not wait long for it to be filled.
 const CLAIM_BYTES_MAX: u32 = 16 << 10;
 
-impl IoBufs {
+impl Engine {
     /// Appends a message for each payload, in this order, and adds their LSNs to `lsns`. Costs one claim for many messages:
     /// what threads contend for.
     ///
@@ -58,9 +58,7 @@ impl IoBufs {
             lsn = lsn + u64::from(message_bytes(payload));
             free = after;
         }
-        if slot.leave(claim) {
-            self.write_ready(index);
-        }
+        self.leave(index, claim);
         Ok(())
     }
 }

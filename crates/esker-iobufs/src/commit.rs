@@ -13,17 +13,19 @@ use std::time::{Duration, Instant};
 use esker_format::{FileOffset, Lsn};
 
 use crate::{
-    EngineError, IoAction, IoBufs,
-    engine::StopOnPanic,
+    Engine, EngineError, IoAction,
     progress::Progress,
     rounds::{Member, Patience, Wake},
     sync::{self, IS_SIMULATED, MutexGuard, Ordering, thread},
+    write::{StopOnPanic, Waits},
 };
 
-impl IoBufs {
+impl Engine {
     /// Waits until the message at `lsn` is stable and returns up to where the log is. Leads a sync or waits for one.
     ///
-    /// Any LSN below the end of what was reserved may be given, so `reserved() - 1` waits for everything.
+    /// Any LSN below the end of what was reserved may be given, so `reserved() - 1` waits for everything. An open
+    /// reservation is waited for by those who want it or what lies behind it to be stable, for as long as it is open; what
+    /// was completed before it becomes stable without it.
     ///
     /// # Errors
     ///
@@ -51,7 +53,8 @@ impl IoBufs {
                 break;
             }
             // Lower LSNs are served first, so that one beyond the log would wait for as long as others come.
-            if !exists && lsn >= progress.open_limit(self.options.limit()) {
+            // So would one within the open buffer, for as long as a reservation holds the leader up.
+            if !exists && (lsn >= progress.open_limit(self.options.limit()) || progress.rounds.is_held_up()) {
                 drop(progress);
                 self.check_reserved(lsn)?;
                 exists = true;
@@ -84,7 +87,7 @@ impl IoBufs {
     ///
     /// # Errors
     ///
-    /// As [`IoBufs::make_stable`], without `NeverReserved`.
+    /// As [`Engine::make_stable`], without `NeverReserved`.
     pub fn flush(&self) -> Result<Lsn, EngineError> {
         let end = self.reserved();
         match end.get().checked_sub(1) {
@@ -188,21 +191,21 @@ impl IoBufs {
 
     /// One round, which covers `lsn`.
     fn lead(&self, lsn: Lsn) -> Result<Lsn, EngineError> {
-        let end = self.seal_open_buffer()?;
+        let end = self.seal_up_to(lsn, Waits::Leading)?;
         if lsn >= end {
             return Err(EngineError::NeverReserved { lsn, end });
         }
         sync::lock(&self.progress).rounds.close(end);
-        let written = self.await_written(lsn + 1)?;
+        let written = self.await_written(lsn + 1, Waits::Leading)?;
         self.sync_to(written)
     }
 
     /// Syncs and moves the watermark to `written`, which was reached before the sync began.
-    fn sync_to(&self, written: Lsn) -> Result<Lsn, EngineError> {
+    pub(crate) fn sync_to(&self, written: Lsn) -> Result<Lsn, EngineError> {
         let guard = StopOnPanic { engine: self, action: IoAction::Sync, offset: FileOffset::new(written.get()) };
         if cfg!(esker_sabotage = "early_ack") {
             sync::lock(&self.progress).mark_stable(written);
-            // ORDERING: Release pairs with the Acquire in `IoBufs::stable` [P3].
+            // ORDERING: Release pairs with the Acquire in `Engine::stable` [P3].
             self.stable.store(written.get(), Ordering::Release);
         }
         let began = Instant::now();
@@ -227,7 +230,7 @@ impl IoBufs {
         if written > progress.stable {
             progress.mark_stable(written);
             self.source.stable_to(written);
-            // ORDERING: Release pairs with the Acquire in `IoBufs::stable` [P3].
+            // ORDERING: Release pairs with the Acquire in `Engine::stable` [P3].
             self.stable.store(written.get(), Ordering::Release);
         }
         Ok(progress.stable)
@@ -235,7 +238,7 @@ impl IoBufs {
 }
 
 /// The leader's office. Given up even if the storage panics: otherwise all who wait would wait for ever.
-struct Round<'a>(&'a IoBufs);
+struct Round<'a>(&'a Engine);
 
 impl Drop for Round<'_> {
     fn drop(&mut self) {

@@ -1,40 +1,45 @@
-//! The ring of buffers: starting, exchanging the open buffer, writing sealed ones out.
+//! The ring of buffers: starting, claiming, exchanging the open buffer.
 //!
-//! Two locks, always taken in this order: *roll*, held while the open buffer is exchanged for the next one, and
-//! *progress*. An append that fits the open buffer takes neither.
+//! Locks are always taken in this order: *queue*, in which those wait who need room; *roll*, held while the open buffer is
+//! exchanged for the next one; *progress*; and a buffer's list of reservations. An append that fits the open buffer takes
+//! none of them.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use crossbeam_utils::CachePadded;
 use esker_format::{
     ChecksumSeed, Epoch, FileOffset, Lsn, MESSAGE_HEADER_BYTES, MessageHeader, MessageKind, SegmentHeader,
 };
 use esker_header::{Header, Refusal};
-use esker_storage::{StorageFile, is_out_of_space};
+use esker_storage::StorageFile;
 
 use crate::{
-    ActiveSegment, EngineError, IoAction, Options, OptionsError, Poison, SegmentSource, SourceError, Stats,
-    progress::{LifeState, Progress},
-    reserve::Reservation,
+    ActiveSegment, EngineError, OpenReservation, Options, OptionsError, Poison, SegmentSource, SourceError, Stats,
+    held::Held,
+    progress::Progress,
     rounds::Rounds,
-    slot::{Claim, Place, Slot},
+    slot::{Claim, Left, Place, Slot},
     stats::Counters,
     sync::{self, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering},
+    write::Waits,
 };
 
 /// Lock-free I/O buffers over one file: many threads claim ranges and fill them at once; sealed buffers are written as a
 /// whole, and one sync makes everything stable that was written before it.
 ///
-/// All methods take `&self`; share it by reference or in an `Arc`.
-pub struct IoBufs {
-    hot: CachePadded<Hot>,
+/// All methods take `&self`. Reservations are given away by its owner: [`IoBufs`](crate::IoBufs).
+pub struct Engine {
+    pub(crate) hot: CachePadded<Hot>,
     /// A copy of `Progress::stable` for readers without the lock.
     pub(crate) stable: CachePadded<AtomicU64>,
     roll: CachePadded<Mutex<Roll>>,
+    /// Where those wait, one at a time, who found all buffers full: not on the roll lock, which others need who want
+    /// something else.
+    queue: CachePadded<Mutex<()>>,
     pub(crate) progress: CachePadded<Mutex<Progress>>,
     /// Notified under `progress` whenever a buffer was written or released, the storage was found full, or the engine
     /// stopped.
-    moved: Condvar,
+    pub(crate) moved: Condvar,
     /// Notified at the end of a commit round, and when the engine stops: one for each cohort of waiters.
     pub(crate) committed: [Condvar; Rounds::COHORTS],
     /// A copy of `Rounds::is_led` for those who wait without sleeping.
@@ -47,7 +52,7 @@ pub struct IoBufs {
 
 /// What every append reads and nothing but the exchange of a buffer, or the end of the engine, writes: on one cache line.
 #[derive(Debug)]
-struct Hot {
+pub(crate) struct Hot {
     /// The ring.
     slots: Box<[Slot]>,
     seed: ChecksumSeed,
@@ -56,7 +61,7 @@ struct Hot {
     /// The sequence number of the open buffer; its place in the ring is this modulo the number of buffers.
     current: AtomicU64,
     /// Whether `Progress::poison` is set: a hint for the fast path.
-    stopped: AtomicBool,
+    pub(crate) stopped: AtomicBool,
 }
 
 /// What the holder of the roll lock keeps.
@@ -73,15 +78,13 @@ enum Need {
     Room,
     /// What it holds is to be written. An empty buffer stays.
     WriteOut,
+    /// What is at this LSN is to be written, if it is there.
+    WriteOutAt(Lsn),
 }
 
-impl IoBufs {
-    /// Starts an engine that goes on at `options.tip` of `file`.
-    ///
-    /// # Errors
-    ///
-    /// [`OptionsError`] with every fault of the options.
-    pub fn start(
+impl Engine {
+    /// See [`IoBufs::start`](crate::IoBufs::start).
+    pub(crate) fn start(
         file: Arc<dyn StorageFile>,
         source: Arc<dyn SegmentSource>,
         options: Options,
@@ -100,6 +103,7 @@ impl IoBufs {
             }),
             stable: CachePadded::new(AtomicU64::new(options.tip.get())),
             roll: CachePadded::new(Mutex::new(Roll::default())),
+            queue: CachePadded::new(Mutex::new(())),
             progress: CachePadded::new(Mutex::new(Progress::new(options.buffers, options.tip, rounds))),
             moved: Condvar::new(),
             committed: [Condvar::new(), Condvar::new()],
@@ -122,23 +126,29 @@ impl IoBufs {
         self.place_after(tip, tip_segment + u64::from(tip.offset_in_segment(segment_bytes)))
     }
 
-    /// Reserves room for a message of `len` payload bytes, to be filled in place. Lock-free unless a buffer must be
-    /// exchanged; waits, parked, when all buffers are full and none is written yet.
-    ///
-    /// While a reservation is open, nothing at or beyond its LSN becomes stable, and once all other buffers are full,
-    /// reservations wait for it. So a thread that holds one open and waits for either waits for itself.
+    /// Appends a message and returns its LSN. Lock-free unless a buffer must be exchanged; waits, parked, when all buffers
+    /// are full and none is written yet.
     ///
     /// # Errors
     ///
     /// [`EngineError::TooLarge`], [`EngineError::NoSpace`], [`EngineError::Segment`], [`EngineError::Poisoned`]. Nothing
-    /// is claimed then.
+    /// is appended then.
     #[inline]
-    pub fn reserve(&self, kind: MessageKind, len: u32) -> Result<Reservation<'_>, EngineError> {
-        if len > self.hot.payload_bytes_max {
-            return Err(EngineError::TooLarge { len: u64::from(len), max: self.hot.payload_bytes_max });
-        }
-        let (index, claim) = self.claim(MESSAGE_HEADER_BYTES as u32 + len)?;
-        Ok(Reservation::new(self, index, claim, kind))
+    pub fn append(&self, kind: MessageKind, payload: &[u8]) -> Result<Lsn, EngineError> {
+        self.check_len(payload.len())?;
+        let (index, mut claim) = self.claim((MESSAGE_HEADER_BYTES + payload.len()) as u32)?;
+        self.slots()[index].bytes_of(&mut claim)[MESSAGE_HEADER_BYTES..].copy_from_slice(payload);
+        self.seal_claim(index, &mut claim, kind);
+        let lsn = claim.lsn;
+        self.leave(index, claim);
+        Ok(lsn)
+    }
+
+    /// Whether a payload of so many bytes can be appended.
+    #[inline]
+    pub(crate) fn check_len(&self, len: usize) -> Result<(), EngineError> {
+        let max = self.hot.payload_bytes_max;
+        if len > max as usize { Err(EngineError::TooLarge { len: len as u64, max }) } else { Ok(()) }
     }
 
     #[inline]
@@ -154,8 +164,8 @@ impl IoBufs {
             let index = self.index(seq);
             match self.slots()[index].claim(bytes) {
                 Ok(claim) => return Ok((index, claim)),
-                Err(Refusal::Full) => drop(self.roll(Some(seq), Need::Room)?),
-                Err(Refusal::WritersExhausted) => drop(self.roll(Some(seq), Need::WriteOut)?),
+                Err(Refusal::Full) => drop(self.roll(Some(seq), Need::Room, Waits::Alone)?),
+                Err(Refusal::WritersExhausted) => drop(self.roll(Some(seq), Need::WriteOut, Waits::Alone)?),
                 // The holder of the roll lock is about to open the successor.
                 Err(Refusal::Sealed) => drop(sync::lock(&self.roll)),
             }
@@ -190,10 +200,23 @@ impl IoBufs {
         self.claimed_end(slot, slot.header())
     }
 
-    /// Counters since the start.
+    /// Counters since the start, and what is open now. Looks at the list of each buffer.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        let open = self.open_reservations();
+        Stats {
+            open_reservations: open.len() as u32,
+            oldest_reservation: open.into_iter().next(),
+            ..self.counters.snapshot()
+        }
+    }
+
+    /// The reservations that are open now, by LSN: being filled, held for long, or leaked.
+    #[must_use]
+    pub fn open_reservations(&self) -> Vec<OpenReservation> {
+        let mut open: Vec<_> = self.slots().iter().flat_map(Slot::open_reservations).collect();
+        open.sort_unstable_by_key(|open| open.lsn);
+        open
     }
 
     /// The error that stopped the engine, if one did.
@@ -210,12 +233,18 @@ impl IoBufs {
     /// [`EngineError::NoSpace`], [`EngineError::Segment`], [`EngineError::Poisoned`].
     pub fn write_out(&self) -> Result<Lsn, EngineError> {
         let end = self.seal_open_buffer()?;
-        self.await_written(end)
+        self.await_written(end, Waits::Alone)
     }
 
     /// Exchanges the open buffer for the next one, unless it is empty. Returns the end of what was claimed.
     pub(crate) fn seal_open_buffer(&self) -> Result<Lsn, EngineError> {
-        self.roll(None, Need::WriteOut)
+        self.roll(None, Need::WriteOut, Waits::Alone)
+    }
+
+    /// The same for whoever needs what is at `lsn`: does not wait for a free buffer if that is in a sealed one already, or
+    /// was never claimed. Returns the end of what was claimed in buffers that are sealed.
+    pub(crate) fn seal_up_to(&self, lsn: Lsn, waits: Waits) -> Result<Lsn, EngineError> {
+        self.roll(None, Need::WriteOutAt(lsn), waits)
     }
 
     /// The ring.
@@ -229,6 +258,56 @@ impl IoBufs {
     pub(crate) fn seal_message(&self, kind: MessageKind, lsn: Lsn, mark: Lsn, message: &mut [u8]) {
         let len = (message.len() - MESSAGE_HEADER_BYTES) as u32;
         MessageHeader { kind, len, lsn, mark, epoch: self.hot.epoch }.seal(message, self.hot.seed);
+    }
+
+    /// Seals the message that fills a claim. The payload of an aborted one is zeroed.
+    #[inline]
+    pub(crate) fn seal_claim(&self, index: usize, claim: &mut Claim, kind: MessageKind) {
+        let lsn = claim.lsn;
+        // ORDERING: Relaxed: the mark is a fact about the past; any value that `stable` ever had is true.
+        let mark = Lsn::new(self.stable.load(Ordering::Relaxed));
+        let message = self.slots()[index].bytes_of(claim);
+        if kind == MessageKind::Aborted {
+            message[MESSAGE_HEADER_BYTES..].fill(0);
+        }
+        self.seal_message(kind, lsn, mark, message);
+    }
+
+    /// Ends a writer's stay in a buffer.
+    #[inline]
+    pub(crate) fn leave(&self, index: usize, claim: Claim) {
+        match self.slots()[index].leave(claim) {
+            Left::Open => (),
+            left => self.left_sealed(index, left),
+        }
+    }
+
+    #[cold]
+    fn left_sealed(&self, index: usize, left: Left) {
+        if left == Left::Ready {
+            self.write_ready(index);
+        } else {
+            self.notify_if_held(index);
+        }
+    }
+
+    /// Lists the claim of a reservation.
+    pub(crate) fn list(&self, index: usize, held: Held) {
+        self.slots()[index].list(held);
+        self.notify_if_held(index);
+    }
+
+    /// Wakes the sleepers if what is left of a buffer are open reservations: what is complete before them can be written.
+    /// Of all who leave a sealed buffer or list their claims in it, the last to come here sees it so.
+    fn notify_if_held(&self, index: usize) {
+        if self.slots()[index].held_at().is_some() {
+            self.notify(&sync::lock(&self.progress));
+        }
+    }
+
+    /// The place of the buffer with a sequence number.
+    pub(crate) fn slot(&self, seq: u64) -> &Slot {
+        &self.slots()[self.index(seq)]
     }
 
     /// The place in the ring of the buffer with a sequence number. The ring's size is a power of two.
@@ -265,20 +344,52 @@ impl IoBufs {
     /// Exchanges the open buffer, if it still is `seq` or `None` was given, for the next one, and writes it if nobody is
     /// filling it. Returns the end of what was claimed before.
     ///
-    /// Everything that can fail comes before the seal, so that an error leaves the open buffer open.
-    fn roll(&self, seq: Option<u64>, need: Need) -> Result<Lsn, EngineError> {
-        let mut roll = sync::lock(&self.roll);
-        self.check_poison()?;
-        // ORDERING: Relaxed: written under the roll lock.
-        let current = self.hot.current.load(Ordering::Relaxed);
-        let slot = &self.slots()[self.index(current)];
-        // Looked at once: what is claimed from now on, nobody was asked to write.
-        let seen = slot.header();
-        let untouched = seen.offset().get() == slot.opened();
-        if seq.is_some_and(|seq| seq != current) || (need == Need::WriteOut && untouched) {
-            return Ok(self.claimed_end(slot, seen));
+    /// Waits for a free buffer, but not under the roll lock: an open reservation may keep all of them for as long as it
+    /// likes. Everything that can fail comes before the seal, so that an error leaves the open buffer open.
+    fn roll(&self, seq: Option<u64>, need: Need, waits: Waits) -> Result<Lsn, EngineError> {
+        let _queue = (need == Need::Room).then(|| sync::lock(&self.queue));
+        loop {
+            let roll = sync::lock(&self.roll);
+            // ORDERING: Relaxed: written under the roll lock.
+            let current = self.hot.current.load(Ordering::Relaxed);
+            let slot = &self.slots()[self.index(current)];
+            // Looked at once: what is claimed from now on, nobody was asked to write.
+            let seen = slot.header();
+            let untouched = seen.offset().get() == slot.opened();
+            let is_free = self.is_free(current + 1)?;
+            if seq.is_some_and(|seq| seq != current) || (need != Need::Room && untouched) {
+                return Ok(self.claimed_end(slot, seen));
+            }
+            if is_free {
+                return self.exchange(roll, current, need);
+            }
+            if let Need::WriteOutAt(lsn) = need {
+                let (first, end) = (slot.first_lsn(), self.claimed_end(slot, seen));
+                if lsn < first || lsn >= end {
+                    return Ok(if lsn < first { first } else { end });
+                }
+            }
+            drop(roll);
+            self.counters.full_waits.add(1);
+            self.await_progress(waits, |progress| progress.is_written(current + 1).then_some(()))?;
         }
-        self.await_free(current + 1)?;
+    }
+
+    /// Whether what the buffer for `seq` held in its last life is written.
+    fn is_free(&self, seq: u64) -> Result<bool, EngineError> {
+        let progress = sync::lock(&self.progress);
+        match &progress.poison {
+            Some(poison) => Err(poison.clone().into()),
+            None => Ok(progress.is_written(seq)),
+        }
+    }
+
+    /// Exchanges the open buffer, `current`, for the next one, whose last content is written.
+    fn exchange(&self, mut roll: MutexGuard<'_, Roll>, current: u64, need: Need) -> Result<Lsn, EngineError> {
+        let slot = &self.slots()[self.index(current)];
+        let next = &self.slots()[self.index(current + 1)];
+        // I5: nobody reads what it held. Those who do only copy it, or write it to the file, so that this lasts no longer.
+        self.await_progress(Waits::Alone, |_| next.readers.close().then_some(()))?;
         let (sealed, ends_segment) = self.seal(slot, need, &mut roll)?;
         let claimed = sealed.offset().get();
         let (place, segment_header) = if ends_segment {
@@ -288,7 +399,6 @@ impl IoBufs {
             (self.place_after(slot.lsn_at(claimed), slot.file_at(claimed)), None)
         };
         let end = if ends_segment { place.lsn } else { slot.lsn_at(claimed) };
-        let next = &self.slots()[self.index(current + 1)];
         next.open(place, segment_header.as_ref().map(|header| &header[..]));
         next.readers.open(place.lsn);
         sync::lock(&self.progress).open(current + 1, place.lsn);
@@ -353,150 +463,12 @@ impl IoBufs {
         let bytes = self.options.capacity(rest);
         Place { lsn, file, bytes, ends_segment: bytes == rest }
     }
-
-    /// Waits until the buffer for `seq` may begin its next life.
-    fn await_free(&self, seq: u64) -> Result<(), EngineError> {
-        let mut waited = false;
-        self.await_progress(|progress| {
-            // I5: its last content is written, and nobody reads it.
-            let free = progress.is_written(seq) && self.slots()[self.index(seq)].readers.close();
-            if !free && !waited {
-                waited = true;
-                self.counters.full_waits.add(1);
-            }
-            free.then_some(())
-        })
-    }
-
-    /// Waits until everything below `end` is written, and returns up to where it is.
-    pub(crate) fn await_written(&self, end: Lsn) -> Result<Lsn, EngineError> {
-        self.await_progress(|progress| (progress.written >= end).then_some(progress.written))
-    }
-
-    /// Waits until `done` answers. Tries writes again that found the storage full; if it still is, or if the engine
-    /// stops, the answer is that error.
-    fn await_progress<T>(&self, mut done: impl FnMut(&mut Progress) -> Option<T>) -> Result<T, EngineError> {
-        let mut progress = sync::lock(&self.progress);
-        loop {
-            if let Some(answer) = done(&mut progress) {
-                return Ok(answer);
-            }
-            if let Some(poison) = &progress.poison {
-                return Err(poison.clone().into());
-            }
-            if let Some(index) = progress.take_no_space() {
-                drop(progress);
-                self.try_write(index)?;
-                progress = sync::lock(&self.progress);
-                continue;
-            }
-            progress.sleepers += 1;
-            progress = sync::wait(&self.moved, &self.progress, progress);
-            progress.sleepers -= 1;
-        }
-    }
-
-    /// Writes a buffer that became ready by the caller's doing. What goes wrong reaches those who wait for it.
-    #[cold]
-    pub(crate) fn write_ready(&self, index: usize) {
-        // A full storage is reported to whoever waits for this buffer, and a failed write stops the engine; the thread
-        // that happens to be the last one out asked for neither.
-        drop(self.try_write(index));
-    }
-
-    /// Writes a ready buffer. The caller is the only one to do so.
-    fn try_write(&self, index: usize) -> Result<(), EngineError> {
-        let slot = &self.slots()[index];
-        // What is lost anyway is not worth a write to a device that fails.
-        self.check_poison()?;
-        let finished = slot.finish(|lsn, pad| self.fill_pad(lsn, pad));
-        let guard = StopOnPanic { engine: self, action: IoAction::Write, offset: finished.offset };
-        // Before the first segment there is a buffer of no bytes.
-        let written = match finished.bytes {
-            [] => Ok(()),
-            bytes => self.file.write_all_at(bytes, finished.offset.get()),
-        };
-        drop(guard);
-        match written {
-            Ok(()) => {
-                self.counters.writes.add(u64::from(!finished.bytes.is_empty()));
-                self.counters.bytes_written.add(finished.bytes.len() as u64);
-                self.counters.pad_bytes.add(u64::from(finished.pad_bytes));
-                let mut progress = sync::lock(&self.progress);
-                progress.mark_written(index, finished.end);
-                let sync_due = progress.ask_for_sync(self.options.unsynced_bytes_max);
-                self.notify(&progress);
-                drop(progress);
-                if sync_due {
-                    self.source.sync_due();
-                }
-                Ok(())
-            }
-            Err(error) if is_out_of_space(&error) => {
-                self.counters.no_space_writes.add(1);
-                let mut progress = sync::lock(&self.progress);
-                progress.lives[index].state = LifeState::NoSpace;
-                let at = progress.lives[index].lsn;
-                self.notify(&progress);
-                Err(EngineError::NoSpace { at, source: Arc::new(error) })
-            }
-            Err(error) => {
-                let mut progress = sync::lock(&self.progress);
-                Err(self.stop(&mut progress, IoAction::Write, finished.offset, error).into())
-            }
-        }
-    }
-
-    /// Fills the end of a segment with a pad message.
-    fn fill_pad(&self, lsn: Lsn, pad: &mut [u8]) {
-        pad.fill(0);
-        self.seal_message(MessageKind::Pad, lsn, self.stable(), pad);
-    }
-
-    /// Stops the engine for good and wakes everybody who sleeps. The first error stays; it is returned.
-    pub(crate) fn stop(
-        &self,
-        progress: &mut MutexGuard<'_, Progress>,
-        action: IoAction,
-        offset: FileOffset,
-        error: io::Error,
-    ) -> Poison {
-        let poison = progress.poison.get_or_insert_with(|| Poison { action, offset, source: Arc::new(error) }).clone();
-        // ORDERING: Relaxed: a hint; the lock publishes the poison itself.
-        self.hot.stopped.store(true, Ordering::Relaxed);
-        self.notify(progress);
-        self.committed.iter().for_each(Condvar::notify_all);
-        poison
-    }
-
-    /// Wakes the sleepers. Called with the lock held, so that none can miss it between its check and its sleep.
-    pub(crate) fn notify(&self, progress: &MutexGuard<'_, Progress>) {
-        if progress.sleepers > 0 {
-            self.moved.notify_all();
-        }
-    }
-}
-
-/// Stops the engine if the storage panics: otherwise whoever waits for the outcome would wait for ever.
-pub(crate) struct StopOnPanic<'a> {
-    pub(crate) engine: &'a IoBufs,
-    pub(crate) action: IoAction,
-    pub(crate) offset: FileOffset,
-}
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if sync::is_panicking() {
-            let mut progress = sync::lock(&self.engine.progress);
-            self.engine.stop(&mut progress, self.action, self.offset, io::Error::other("the storage panicked"));
-        }
-    }
 }
 
 type SegmentHeaderBytes = [u8; esker_format::SEGMENT_HEADER_BYTES];
 
-impl fmt::Debug for IoBufs {
+impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IoBufs").field("options", &self.options).field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("options", &self.options).field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Life {
     pub(crate) state: LifeState,
     /// The LSN of its first byte.
     pub(crate) lsn: Lsn,
+    /// Whether somebody is writing what is complete before a reservation in it.
+    pub(crate) prefix_under_way: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub(crate) enum LifeState {
 
 impl Progress {
     pub(crate) fn new(buffers: u32, tip: Lsn, rounds: Rounds) -> Self {
-        let idle = Life { state: LifeState::Idle, lsn: tip };
+        let idle = Life { state: LifeState::Idle, lsn: tip, prefix_under_way: false };
         Self {
             first_unwritten: 0,
             newest: 0,
@@ -71,6 +73,14 @@ impl Progress {
         (seq % self.lives.len() as u64) as usize
     }
 
+    pub(crate) fn life(&self, seq: u64) -> &Life {
+        &self.lives[self.index(seq)]
+    }
+
+    pub(crate) fn life_mut(&mut self, seq: u64) -> &mut Life {
+        &mut self.lives[self.index(seq)]
+    }
+
     /// Whether what the buffer for `seq` held in its last life is written.
     pub(crate) fn is_written(&self, seq: u64) -> bool {
         seq < self.first_unwritten + self.lives.len() as u64
@@ -78,7 +88,7 @@ impl Progress {
 
     /// Notes that the buffer `seq` begins a life at `lsn`.
     pub(crate) fn open(&mut self, seq: u64, lsn: Lsn) {
-        self.lives[self.index(seq)] = Life { state: LifeState::Open, lsn };
+        *self.life_mut(seq) = Life { state: LifeState::Open, lsn, prefix_under_way: false };
         self.newest = seq;
     }
 
@@ -102,6 +112,14 @@ impl Progress {
             self.lives[first].state = LifeState::Idle;
             self.written = self.written.max(end);
             self.first_unwritten += 1;
+        }
+    }
+
+    /// Notes that what the buffer `seq` holds is written up to `end`, although not all of it. Somebody else may have written
+    /// all of it meanwhile.
+    pub(crate) fn mark_written_before(&mut self, seq: u64, end: Lsn) {
+        if seq == self.first_unwritten {
+            self.written = self.written.max(end);
         }
     }
 

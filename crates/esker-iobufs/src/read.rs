@@ -2,7 +2,7 @@
 
 use esker_format::Lsn;
 
-use crate::{EngineError, IoBufs, readers::Pin, sync};
+use crate::{Engine, EngineError, readers::Pin, slot::Slot, sync, write::Waits};
 
 /// Where the bytes at an LSN are.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,10 +13,10 @@ pub enum Found<T> {
     Written,
 }
 
-impl IoBufs {
-    /// Calls `read` with the bytes from `lsn` to the end of what is complete in its buffer, or says that they are in the
-    /// file. Never syncs. If somebody is filling the buffer at this moment, it is sealed and awaited, and the answer is
-    /// that it is written.
+impl Engine {
+    /// Calls `read` with the bytes from `lsn` to the end of what is complete in its buffer, or to the next open reservation,
+    /// or says that they are in the file. Never syncs. If the message is being filled at this moment, or an append beside
+    /// it, the buffer is sealed and awaited, and the answer is that it is written.
     ///
     /// `lsn` must be the first byte of a message for the bytes to make sense; they carry their LSN, so that the reader
     /// can tell.
@@ -37,8 +37,8 @@ impl IoBufs {
         if lsn >= end {
             return Err(EngineError::NeverReserved { lsn, end });
         }
-        self.seal_open_buffer()?;
-        self.await_written(lsn + 1)?;
+        self.seal_up_to(lsn, Waits::Alone)?;
+        self.await_written(lsn + 1, Waits::Alone)?;
         Ok(Found::Written)
     }
 
@@ -50,14 +50,12 @@ impl IoBufs {
         let slots = (oldest..=newest).rev().map(|seq| &self.slots()[self.index(seq)]);
         let mut lives = slots.filter_map(|slot| Some((slot, slot.readers.life()?)));
         let (slot, first) = lives.find(|&(_, first)| first <= lsn)?;
-        let pinned = Pinned { engine: self, pin: Some(slot.readers.pin()) };
+        let pinned = Pinned::new(self, slot);
         if !slot.readers.is_open(first) {
             return None;
         }
-        let (settled, at) = (slot.settled()?, slot.at(lsn)?);
-        if at >= settled {
-            return None;
-        }
+        let at = slot.at(lsn)?;
+        let settled = slot.settled(at)?;
         let found = read.take().map(|read| read(slot.settled_bytes(at, settled)));
         drop(pinned);
         found
@@ -65,10 +63,17 @@ impl IoBufs {
 }
 
 /// A pin that is given back even if reading panics: otherwise the ring would stop here for ever.
-struct Pinned<'a> {
-    engine: &'a IoBufs,
+pub(crate) struct Pinned<'a> {
+    engine: &'a Engine,
     /// `None` once it is given back.
     pin: Option<Pin<'a>>,
+}
+
+impl<'a> Pinned<'a> {
+    /// Pins the life that the buffer is in, if it is in one.
+    pub(crate) fn new(engine: &'a Engine, slot: &'a Slot) -> Self {
+        Self { engine, pin: Some(slot.readers.pin()) }
+    }
 }
 
 impl Drop for Pinned<'_> {

@@ -2,17 +2,18 @@
 
 use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind};
 
-use crate::{IoBufs, slot::Claim, sync::Ordering};
+use crate::{Engine, slot::Claim};
 
 /// Room for one message, at an LSN that is known already. Fill it, then [`complete`](Reservation::complete) or
 /// [`abort`](Reservation::abort) it; dropping it aborts it.
 ///
 /// An aborted message takes its place in the log but is skipped by readers. Nothing at or beyond the reservation's LSN
-/// becomes stable while it is open, and leaking it (`mem::forget`) stops the log there until it is opened again.
+/// becomes stable while it is open, and so for as long as a leaked one (`mem::forget`) is not
+/// [aborted by the owner](crate::IoBufs::abort_leaked).
 #[derive(Debug)]
 #[must_use = "dropping a reservation aborts it"]
 pub struct Reservation<'a> {
-    engine: &'a IoBufs,
+    engine: &'a Engine,
     /// The place of the buffer in the ring.
     index: usize,
     /// `None` once the message is finished.
@@ -22,7 +23,7 @@ pub struct Reservation<'a> {
 
 impl<'a> Reservation<'a> {
     #[inline]
-    pub(crate) fn new(engine: &'a IoBufs, index: usize, claim: Claim, kind: MessageKind) -> Self {
+    pub(crate) fn new(engine: &'a Engine, index: usize, claim: Claim, kind: MessageKind) -> Self {
         Self { engine, index, claim: Some(claim), kind }
     }
 
@@ -64,18 +65,9 @@ impl<'a> Reservation<'a> {
     fn finish(&mut self, kind: MessageKind) {
         let Some(mut claim) = self.claim.take() else { return };
         let engine = self.engine;
-        let slot = &engine.slots()[self.index];
-        let lsn = claim.lsn;
-        // ORDERING: Relaxed: the mark is a fact about the past; any value that `stable` ever had is true.
-        let mark = Lsn::new(engine.stable.load(Ordering::Relaxed));
-        let message = slot.bytes_of(&mut claim);
-        if kind == MessageKind::Aborted {
-            message[MESSAGE_HEADER_BYTES..].fill(0);
-        }
-        engine.seal_message(kind, lsn, mark, message);
-        if slot.leave(claim) {
-            engine.write_ready(self.index);
-        }
+        engine.seal_claim(self.index, &mut claim, kind);
+        engine.slots()[self.index].strike(&claim);
+        engine.leave(self.index, claim);
     }
 }
 

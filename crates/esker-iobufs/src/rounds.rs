@@ -62,6 +62,8 @@ pub(crate) struct Rounds {
     leading: bool,
     /// Up to where the running round covers, once that is decided.
     covers: Option<Lsn>,
+    /// Whether the leader waits for an open reservation.
+    held_up: bool,
     /// The place of the cohort that whoever is not covered joins.
     gathering: usize,
     cohorts: [Cohort; Self::COHORTS],
@@ -86,6 +88,7 @@ impl Rounds {
         Self {
             leading: false,
             covers: None,
+            held_up: false,
             gathering: 0,
             cohorts: [Cohort::default(); Self::COHORTS],
             gather: Gather::default(),
@@ -96,6 +99,20 @@ impl Rounds {
 
     pub(crate) fn is_led(&self) -> bool {
         self.leading
+    }
+
+    /// Whether the leader is held up by an open reservation, or was in this round.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.held_up
+    }
+
+    pub(crate) fn hold_up(&mut self) {
+        self.held_up = true;
+    }
+
+    /// For how long it may pay to wait, to be spared a sync.
+    pub(crate) fn patience_max(&self) -> Duration {
+        self.gather.wait_max()
     }
 
     /// The place of the cohort that is not gathering.
@@ -179,6 +196,7 @@ impl Rounds {
     /// gathering one, then that of the covered.
     pub(crate) fn end(&mut self, stable: Lsn) -> [(usize, Wake); Self::COHORTS] {
         self.leading = false;
+        self.held_up = false;
         let covers = self.covers.take();
         let (next, served) = (self.gathering, self.covered());
         let all = |cohort: Cohort| if cohort.asleep > 0 { Wake::All } else { Wake::Nobody };
@@ -250,8 +268,12 @@ impl Gather {
             return patience;
         }
         self.rounds_without = 0;
-        patience.at_most = (self.sync / Self::SYNC_PART).min(Self::WAIT_MAX);
+        patience.at_most = self.wait_max();
         patience
+    }
+
+    fn wait_max(&self) -> Duration {
+        (self.sync / Self::SYNC_PART).min(Self::WAIT_MAX)
     }
 
     /// `present` became `joined` while everybody waited for `waited`.

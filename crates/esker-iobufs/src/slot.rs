@@ -13,6 +13,8 @@ use esker_format::{FileOffset, Lsn};
 use esker_header::{BufferOffset, Header, Refusal, Room};
 
 use crate::{
+    OpenReservation,
+    held::{self, Held, HeldList},
     memory::BufferMemory,
     readers::Readers,
     sync::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -37,6 +39,7 @@ pub(crate) struct Slot {
     memory: BufferMemory,
     room: Room,
     pub(crate) readers: Readers,
+    held: HeldList,
 }
 
 /// What every claim touches, on a cache line of its own.
@@ -65,6 +68,17 @@ pub(crate) struct Claim {
     pub(crate) lsn: Lsn,
 }
 
+/// How a writer finds the buffer that it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// More may be claimed.
+    Open,
+    /// It is sealed, and others are still filling it.
+    Sealed,
+    /// It became ready by this, so that this thread must have it written.
+    Ready,
+}
+
 impl Slot {
     /// A buffer in no life: sealed and without writers, so that it can only be opened.
     pub(crate) fn new(room: Room) -> Self {
@@ -82,6 +96,7 @@ impl Slot {
             memory: BufferMemory::new(room.end.get() as usize),
             room,
             readers: Readers::new(),
+            held: HeldList::new(),
         }
     }
 
@@ -115,22 +130,72 @@ impl Slot {
     pub(crate) fn bytes_of<'a>(&'a self, claim: &'a mut Claim) -> &'a mut [u8] {
         // SAFETY: I2 (exclusive ranges): the swap in `claim` moved the offset over exactly this range, offsets only grow
         // within a life, and the life lasts until this writer has left; so no other claim, nor the pad (which begins at
-        // the final offset), overlaps it, and the exclusive borrow of the claim excludes a second slice. Readers stay
-        // below an offset at which no writer was left (`settled`), and this writer is counted. P1 makes earlier accesses
-        // happen before. In bounds: `try_reserve` checked the end against the room.
+        // the final offset), overlaps it, and the exclusive borrow of the claim excludes a second slice. Readers stay off
+        // it: this writer is counted, so that they either wait for it or know its range (`settled`, `held_at`). P1 makes earlier accesses
+        // happen before. In bounds: `try_reserve` checked the end against the room. A claim made by `take_leaked` is the
+        // only one that is left of its range: that is what its caller vouches for.
         unsafe { self.memory.range_mut(claim.range.clone()) }
     }
 
-    /// Ends a writer's stay, and with it the claim. Returns whether the buffer became ready by it, in which case the caller must have it written.
+    /// Ends a writer's stay, and with it the claim.
     #[inline]
     #[must_use]
-    pub(crate) fn leave(&self, _claim: Claim) -> bool {
+    pub(crate) fn leave(&self, _claim: Claim) -> Left {
         // ORDERING: AcqRel. Release publishes the bytes this writer filled; pairs with the Acquire of the last leave and of
-        // `seal`, one of which finds the buffer ready, and of `settled` [P2]. Acquire is that other side.
+        // `seal`, one of which finds the buffer ready, and of `settled` and `held_at` [P2]. Acquire is that other side.
         let before = self.line.word.fetch_sub(Header::ONE_WRITER, Ordering::AcqRel);
         let before = Header::from_bits(before);
         debug_assert!(before.writers() > 0, "a writer left that was not counted: {before:?}");
-        before.is_sealed() && before.writers() == 1
+        if !before.is_sealed() {
+            Left::Open
+        } else if before.writers() == 1 {
+            Left::Ready
+        } else {
+            Left::Sealed
+        }
+    }
+
+    /// Lists the claim of a reservation.
+    pub(crate) fn list(&self, held: Held) {
+        held::add(&mut self.held.lock(), held);
+    }
+
+    /// Strikes off the reservation of a claim, which is about to leave.
+    pub(crate) fn strike(&self, claim: &Claim) {
+        held::strike(&mut self.held.lock(), claim.range.start);
+    }
+
+    /// Where the first open reservation begins, if the buffer is sealed and everybody who still fills it holds one: all
+    /// below is final then, and stays so for this life. The caller made sure that the life goes on.
+    pub(crate) fn held_at(&self) -> Option<u32> {
+        let list = self.held.lock();
+        let first = list.first()?.range.start;
+        let header = self.word_of_all_who_left();
+        // All who have claimed below are listed or have left (I9). Nobody waits for a buffer that is not sealed.
+        (header.is_sealed() && header.writers() as usize == list.len()).then_some(first)
+    }
+
+    /// The word, by someone who is to look at what those have filled who are not counted any more.
+    fn word_of_all_who_left(&self) -> Header {
+        // ORDERING: Acquire pairs with the Release in `leave` [P2]: the bytes of all who have left are seen.
+        Header::from_bits(self.line.word.load(Ordering::Acquire))
+    }
+
+    /// What is known of the open reservations here.
+    pub(crate) fn open_reservations(&self) -> Vec<OpenReservation> {
+        self.held.lock().iter().map(Held::describe).collect()
+    }
+
+    /// Takes an open reservation off the list, with its claim.
+    ///
+    /// # Safety
+    ///
+    /// The reservations that are listed are leaked: nobody can reach their ranges any more, and what was done with them
+    /// happened before.
+    #[expect(unsafe_code, reason = "a claim is the proof that its holder has the range")]
+    pub(crate) unsafe fn take_leaked(&self) -> Option<(Claim, Held)> {
+        let held = self.held.lock().pop()?;
+        Some((Claim { range: held.range.clone(), lsn: held.lsn }, held))
     }
 
     /// Seals the buffer if its word is still `expected`; `padded` says whether a pad is to fill the rest. Returns the
@@ -156,11 +221,22 @@ impl Slot {
         Header::from_bits(self.line.word.load(Ordering::Relaxed))
     }
 
-    /// Up to where the memory is final, if nobody is filling it at this moment.
-    pub(crate) fn settled(&self) -> Option<u32> {
-        // ORDERING: Acquire pairs with the Release in `leave` [P2]: the bytes of all who have left are seen.
-        let header = Header::from_bits(self.line.word.load(Ordering::Acquire));
-        (header.writers() == 0).then_some(header.offset().get())
+    /// Up to where the memory from `at` on is final: to where it is claimed, or to where the next open reservation begins.
+    /// `None` beyond what is claimed, within a reservation, and while somebody is filling it who is not listed.
+    pub(crate) fn settled(&self, at: u32) -> Option<u32> {
+        let header = self.word_of_all_who_left();
+        let (claimed, next) = if header.writers() == 0 {
+            (header.offset().get(), None)
+        } else {
+            let list = self.held.lock();
+            // Again, because the list was another when the word was.
+            let header = self.word_of_all_who_left();
+            if header.writers() as usize != list.len() {
+                return None;
+            }
+            (header.offset().get(), held::free_from(&list, at)?)
+        };
+        (at < claimed).then(|| next.unwrap_or(claimed))
     }
 
     /// Begins a life. The caller made sure that the last one is written and that nobody reads it (I5).
@@ -250,15 +326,22 @@ impl Slot {
         // SAFETY: I3 (writers first): no writer is left and none is admitted before the next life, which begins only after
         // the content was written, so nobody writes these bytes while they are read here. P2 orders us after them.
         let bytes = unsafe { self.memory.range(start..end) };
-        Finished { bytes, offset: self.file_at(start), end: self.lsn_at(end), pad_bytes: end - claimed }
+        Finished {
+            bytes,
+            lsn: self.lsn_at(start),
+            offset: self.file_at(start),
+            end: self.lsn_at(end),
+            pad_bytes: end - claimed,
+        }
     }
 
-    /// The bytes from `at`, a position in this life, up to `settled`, a position that [`Slot::settled`] returned in this life. The caller has pinned
-    /// the buffer, so that its life goes on.
+    /// The bytes from `at`, a position in this life, up to `settled`, which [`Slot::settled`] returned for it, or
+    /// [`Slot::held_at`], in this life. The caller has pinned the buffer, so that its life goes on.
     #[expect(unsafe_code, reason = "settled bytes are not written any more")]
     pub(crate) fn settled_bytes(&self, at: u32, settled: u32) -> &[u8] {
-        // SAFETY: I6 (pinned life): all bytes below `settled` were final when there was no writer: later claims and the pad
-        // begin at or above it, and the pin keeps the next life from beginning. P2 orders us after their writers.
+        // SAFETY: I6 (pinned life), I9 (listed are counted): these bytes were final when there was no writer but those listed,
+        // none of whom has a range here: later claims and the pad begin at or above where all claims ended, and the pin keeps
+        // the next life from beginning. P2 orders us after their writers.
         unsafe { self.memory.range(at..settled) }
     }
 }
@@ -267,6 +350,8 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Finished<'a> {
     pub(crate) bytes: &'a [u8],
+    /// The LSN of the first byte.
+    pub(crate) lsn: Lsn,
     pub(crate) offset: FileOffset,
     /// The LSN after the last byte.
     pub(crate) end: Lsn,

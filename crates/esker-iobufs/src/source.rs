@@ -31,6 +31,6 @@ pub trait SegmentSource: Send + Sync {
 
     /// As much was written since the last sync as [`Options::unsynced_bytes_max`](crate::Options) says. Called once for
     /// each time it comes to that, by whoever wrote a buffer, without any lock but perhaps the one under which buffers are
-    /// exchanged: hand it to somebody who calls [`IoBufs::sync_written`](crate::IoBufs::sync_written), and return.
+    /// exchanged: hand it to somebody who calls [`Engine::sync_written`](crate::Engine::sync_written), and return.
     fn sync_due(&self) {}
 }

@@ -1,17 +1,21 @@
 //! Counters. Relaxed, because they order nothing; none is touched by an append that fits the open buffer.
 
-use crate::sync::{CounterU64, Ordering};
+use crate::{
+    OpenReservation,
+    sync::{CounterU64, Ordering},
+};
 
 /// What an engine has done since it was started. The counters are read one after the other, so that they may be a few
 /// events apart from each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Bytes handed to the storage, headers and padding included.
     pub bytes_written: u64,
     /// Bytes of padding among them.
     pub pad_bytes: u64,
-    /// Writes handed to the storage: one for each sealed buffer.
+    /// Writes handed to the storage: one for each sealed buffer, and one more whenever a buffer was written up to a
+    /// reservation that stayed open.
     pub writes: u64,
     /// Syncs that succeeded.
     pub syncs: u64,
@@ -23,6 +27,11 @@ pub struct Stats {
     pub commit_waits: u64,
     /// Writes that found the storage full and were kept to be tried again.
     pub no_space_writes: u64,
+    /// How many reservations are open now: being filled, held for long, or leaked.
+    pub open_reservations: u32,
+    /// The open reservation with the lowest LSN. Nothing at or beyond it becomes durable, and it is what appends wait for
+    /// when all buffers are full.
+    pub oldest_reservation: Option<OpenReservation>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +62,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// The counters, without what is open.
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {
             bytes_written: self.bytes_written.get(),
@@ -63,6 +73,7 @@ impl Counters {
             full_waits: self.full_waits.get(),
             commit_waits: self.commit_waits.get(),
             no_space_writes: self.no_space_writes.get(),
+            ..Stats::default()
         }
     }
 }

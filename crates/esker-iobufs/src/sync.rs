@@ -68,6 +68,14 @@ pub(crate) fn wait<'a, T>(_: &Condvar, mutex: &'a Mutex<T>, guard: MutexGuard<'a
     lock(mutex)
 }
 
+/// A thread by its name and number. Never loom's: it is told to people.
+pub(crate) use std::thread::Thread as ThreadName;
+
+/// The thread that calls this.
+pub(crate) fn this_thread() -> ThreadName {
+    std::thread::current()
+}
+
 /// How many threads can run at once, or one if nobody says.
 pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))

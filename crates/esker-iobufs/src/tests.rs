@@ -2,5 +2,7 @@
 
 mod behaviour;
 mod faults;
+mod leaks;
 mod loom_models;
+mod loom_reservations;
 mod support;

@@ -3,7 +3,7 @@
 use std::{fmt, io, sync::Arc};
 
 use esker_format::{DamageKind, FileOffset, Lsn};
-use esker_iobufs::{EngineError, Poison};
+use esker_iobufs::{EngineError, OpenReservation, Poison};
 use thiserror::Error;
 
 /// Why a log did not do what it was asked to. Every error says where it happened, in terms of the log (LSN) or of a file.
@@ -100,6 +100,15 @@ pub enum Error {
     /// works.
     #[error(transparent)]
     Poisoned(#[from] Poison),
+    /// Reservations were never completed, aborted or dropped, but leaked (`mem::forget`). Closing the log aborted them;
+    /// everything else in it is durable.
+    #[error("leaked, and aborted when the log was closed: {first}{}", more(*count))]
+    ReservationLeaked {
+        /// The one with the lowest LSN.
+        first: Box<OpenReservation>,
+        /// How many there were.
+        count: u32,
+    },
 }
 
 /// The kinds of [`Error`](enum@Error), for matching.
@@ -134,6 +143,8 @@ pub enum ErrorKind {
     Truncated,
     /// [`Error::Poisoned`]
     Poisoned,
+    /// [`Error::ReservationLeaked`]
+    ReservationLeaked,
 }
 
 impl Error {
@@ -155,6 +166,7 @@ impl Error {
             Self::Lost { .. } => ErrorKind::Lost,
             Self::Truncated { .. } => ErrorKind::Truncated,
             Self::Poisoned(_) => ErrorKind::Poisoned,
+            Self::ReservationLeaked { .. } => ErrorKind::ReservationLeaked,
         }
     }
 
@@ -180,6 +192,11 @@ impl From<EngineError> for Error {
             other => unreachable!("an engine error of a later version: {other}"),
         }
     }
+}
+
+/// How many there are besides the first.
+fn more(count: u32) -> String {
+    if count > 1 { format!(", and {} more", count - 1) } else { String::new() }
 }
 
 fn at(offset: Option<u64>) -> String {

@@ -66,7 +66,7 @@ mod walk;
 pub use error::{Corruption, CorruptionKind, Error, ErrorKind};
 pub use esker_format as format;
 pub use esker_format::{DamageKind, Epoch, FileOffset, LogId, Lsn, MessageKind, SegmentBytes, SegmentId};
-pub use esker_iobufs::{Poison, Reservation};
+pub use esker_iobufs::{OpenReservation, Poison, Reservation};
 pub use esker_storage as storage;
 pub use iter::Iter;
 pub use log::{Log, Truncation};

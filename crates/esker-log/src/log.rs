@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use esker_format::{BLOB_POINTER_BYTES, BlobId, Epoch, LogId, Lsn, MessageKind, SegmentBytes, Superblock};
-use esker_iobufs::{EngineError, Found, IoBufs, Reservation};
+use esker_format::{BlobId, Epoch, LogId, Lsn, MessageKind, SegmentBytes, Superblock};
+use esker_iobufs::{Engine, EngineError, Found, IoBufs, Reservation};
 use esker_segments::{Accountant, RecoveredLog};
 use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock};
 
@@ -33,8 +33,8 @@ use crate::{
 /// [`close`](Log::close) does, but says nothing of errors; so it may block on the disk.
 #[derive(Debug)]
 pub struct Log {
-    /// Also in `shared`; here too, so that an append finds it in one step.
-    engine: Arc<IoBufs>,
+    /// Gives reservations away, which therefore borrow the log. What it owns is in `shared` too.
+    engine: IoBufs,
     shared: Arc<Shared>,
     report: RecoveryReport,
     upkeep: Upkeep,
@@ -48,7 +48,7 @@ pub struct Log {
 struct Shared {
     /// For reading what is in the file.
     origin: Origin,
-    engine: Arc<IoBufs>,
+    engine: Arc<Engine>,
     segments: Arc<Segments>,
     control: Mutex<Control>,
     blobs: Blobs,
@@ -166,30 +166,28 @@ impl Log {
             .with_slots_max(options.segments_max.unwrap_or(u32::MAX));
         let tip_segment = table.locate(tip.segment_base(segment_bytes)).unwrap_or_default();
         let segments = Arc::new(Segments::new(file.clone(), accountant, floor, leftovers));
-        let engine = Arc::new(
-            IoBufs::start(
-                file.clone(),
-                segments.clone(),
-                esker_iobufs::Options {
-                    buffer_bytes: options.buffer_bytes,
-                    buffers: options.buffers,
-                    segment_bytes,
-                    log_id,
-                    epoch,
-                    tip,
-                    tip_segment,
-                    yield_max: options.yield_max,
-                    unsynced_bytes_max: options.unsynced_bytes_max.unwrap_or(u64::MAX),
-                },
-            )
-            .map_err(|error| Error::InvalidOptions { faults: error.faults })?,
-        );
-        let bytes = LiveBytes { file, segments: segments.clone(), engine: engine.clone() };
+        let engine = IoBufs::start(
+            file.clone(),
+            segments.clone(),
+            esker_iobufs::Options {
+                buffer_bytes: options.buffer_bytes,
+                buffers: options.buffers,
+                segment_bytes,
+                log_id,
+                epoch,
+                tip,
+                tip_segment,
+                yield_max: options.yield_max,
+                unsynced_bytes_max: options.unsynced_bytes_max.unwrap_or(u64::MAX),
+            },
+        )
+        .map_err(|error| Error::InvalidOptions { faults: error.faults })?;
+        let bytes = LiveBytes { file, segments: segments.clone(), engine: engine.engine().clone() };
         let rules = Rules { seed: log_id.checksum_seed(), segment_bytes };
         let shared = Arc::new(Shared {
             blobs: Blobs::new(storage.clone(), log_id, epoch),
             origin: Origin { placement: Arc::new(bytes), storage, log_id, rules },
-            engine,
+            engine: engine.engine().clone(),
             segments,
             control: Mutex::new(control),
             old_blobs,
@@ -203,7 +201,6 @@ impl Log {
             .scrub_bytes_per_second
             .map(|rate| ScrubThread::start(shared.origin.clone(), findings.clone(), rate))
             .transpose()?;
-        let engine = shared.engine.clone();
         Ok(Self { engine, shared, report, upkeep, thread, scrub, findings, closed: false })
     }
 
@@ -226,11 +223,7 @@ impl Log {
     pub fn append(&self, payload: &[u8]) -> Result<Lsn, Error> {
         let engine = &self.engine;
         match u32::try_from(payload.len()) {
-            Ok(len) if len <= engine.payload_bytes_max() => {
-                let mut reservation = engine.reserve(MessageKind::Inline, len)?;
-                reservation.payload_mut().copy_from_slice(payload);
-                Ok(reservation.complete())
-            }
+            Ok(len) if len <= engine.payload_bytes_max() => Ok(engine.append(MessageKind::Inline, payload)?),
             _ => self.append_blob(payload),
         }
     }
@@ -272,17 +265,16 @@ impl Log {
     fn append_blob(&self, payload: &[u8]) -> Result<Lsn, Error> {
         let Shared { engine, blobs, .. } = &*self.shared;
         let pointer = blobs.write(engine.reserved(), payload)?;
-        let mut reservation = match engine.reserve(MessageKind::BlobPointer, BLOB_POINTER_BYTES as u32) {
-            Ok(reservation) => reservation,
+        match engine.append(MessageKind::BlobPointer, &pointer.encode()) {
+            Ok(lsn) => {
+                blobs.settle(pointer.id);
+                Ok(lsn)
+            }
             Err(error) => {
                 blobs.give_up(pointer.id);
-                return Err(error.into());
+                Err(error.into())
             }
-        };
-        reservation.payload_mut().copy_from_slice(&pointer.encode());
-        let lsn = reservation.complete();
-        blobs.settle(pointer.id);
-        Ok(lsn)
+        }
     }
 
     /// Appends a record and waits until it is durable.
@@ -300,16 +292,20 @@ impl Log {
     /// Reserves room for a record of `len` bytes at an LSN that is known at once, to be filled in place and then completed
     /// or aborted. Dropping the reservation aborts it.
     ///
-    /// While it is open, nothing that shares its buffer, before it or behind it, and nothing beyond, becomes durable or is
-    /// written. So whoever holds one must not wait for that: not by [`make_stable`](Log::make_stable) or
-    /// [`flush`](Log::flush), and not by reading or iterating either, which wait where what they look for is in a buffer
-    /// that somebody is filling.
+    /// While it is open, nothing behind it becomes durable, and once all buffers behind it are full, appends and reservations
+    /// wait for it. So whoever holds one must not wait for that: not by [`make_stable`](Log::make_stable) or
+    /// [`flush`](Log::flush), and not by iterating or by reading its own LSN either. What was completed before it becomes
+    /// durable and is read without waiting.
+    ///
+    /// A reservation that is leaked (`mem::forget`) stays open until the log is closed: [`stats`](Log::stats) say who made
+    /// it, where, and how long ago, and [`close`](Log::close) aborts it.
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`] above [`inline_bytes_max`](Log::inline_bytes_max); [`Error::NoSpace`], [`Error::Poisoned`],
     /// [`Error::Io`].
     #[inline]
+    #[track_caller]
     pub fn reserve(&self, len: u32) -> Result<Reservation<'_>, Error> {
         Ok(self.engine.reserve(MessageKind::Inline, len)?)
     }
@@ -320,7 +316,8 @@ impl Log {
         self.engine.payload_bytes_max()
     }
 
-    /// Waits until the record at `lsn` is durable, and returns up to where the log is. One sync serves all who wait.
+    /// Waits until the record at `lsn` is durable, and returns up to where the log is. One sync serves all who wait. If
+    /// there is an open [reservation](Log::reserve) at `lsn` or before it, that is waited for.
     ///
     /// # Errors
     ///
@@ -394,8 +391,8 @@ impl Log {
         self.findings.damages()
     }
 
-    /// Reads the record at `lsn`, whether it is on disk yet or not. Never syncs, but waits for those who hold reservations
-    /// in the same buffer.
+    /// Reads the record at `lsn`, whether it is on disk yet or not. Never syncs. If an open [reservation](Log::reserve) is
+    /// at `lsn`, that is waited for.
     ///
     /// # Errors
     ///
@@ -428,7 +425,7 @@ impl Log {
     }
 
     /// Iterates over the records from `lsn` on, up to where the log ends now. What is not in the file yet is written
-    /// there first, without a sync.
+    /// there first, without a sync; open [reservations](Log::reserve) are waited for.
     ///
     /// `lsn` need not be the beginning of a record; below [`floor`](Log::floor) iteration begins there.
     ///
@@ -554,10 +551,15 @@ impl Log {
     /// Makes everything durable, leaves a mark in the log and in the superblock that says so, and releases the lock.
     /// Returns the end of the log.
     ///
+    /// A [reservation](Log::reserve) that is still open can only be a leaked one, because others borrow the log. It is
+    /// aborted, so that nothing is lost but itself.
+    ///
     /// # Errors
     ///
-    /// [`Error::NoSpace`], [`Error::Poisoned`], [`Error::Io`]. The log is closed all the same, as if by a crash: what was
-    /// acknowledged is durable.
+    /// - [`Error::ReservationLeaked`]: the log was closed in good order, with everything durable that was appended or
+    ///   completed; but the program has a fault.
+    /// - [`Error::NoSpace`], [`Error::Poisoned`], [`Error::Io`]. The log is closed all the same, as if by a crash: what was
+    ///   acknowledged is durable.
     pub fn close(mut self) -> Result<Lsn, Error> {
         self.shut()
     }
@@ -566,8 +568,20 @@ impl Log {
         if mem::replace(&mut self.closed, true) {
             return Ok(self.stable_lsn());
         }
+        // First, because a thread of the log may be waiting for one.
+        let leaked = self.engine.abort_leaked();
         drop(self.scrub.take());
         drop(self.thread.take());
+        let end = self.leave_in_order()?;
+        let count = leaked.len() as u32;
+        match leaked.into_iter().next() {
+            Some(first) => Err(Error::ReservationLeaked { first: Box::new(first), count }),
+            None => Ok(end),
+        }
+    }
+
+    /// Makes everything durable and says so in the log.
+    fn leave_in_order(&self) -> Result<Lsn, Error> {
         let engine = &self.engine;
         let flushed = engine.flush()?;
         let appended = flushed > self.report.end;
@@ -584,8 +598,8 @@ impl Log {
     /// room for one, the superblock's has to do.
     fn leave_mark(&self, flushed: Lsn) -> Result<Lsn, Error> {
         let engine = &self.engine;
-        match engine.reserve(MessageKind::Mark, 0) {
-            Ok(mark) => Ok(engine.make_stable(mark.complete())?),
+        match engine.append(MessageKind::Mark, &[]) {
+            Ok(mark) => Ok(engine.make_stable(mark)?),
             Err(EngineError::NoSpace { .. }) => Ok(flushed),
             Err(error) => Err(error.into()),
         }
@@ -615,7 +629,7 @@ impl Shared {
 struct LiveBytes {
     file: Arc<dyn StorageFile>,
     segments: Arc<Segments>,
-    engine: Arc<IoBufs>,
+    engine: Arc<Engine>,
 }
 
 impl Placement for LiveBytes {

@@ -1,7 +1,7 @@
 //! What a log has done.
 
 /// Counters of an open log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// What the engine did since the log was opened.

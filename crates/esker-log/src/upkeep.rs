@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use esker_iobufs::{EngineError, IoBufs};
+use esker_iobufs::{Engine, EngineError};
 
 use crate::{Error, names::LOG, segments::Segments};
 
@@ -88,12 +88,12 @@ impl DueList {
 /// Whoever does what is due: with a log's parts in hand.
 #[derive(Clone, Debug)]
 pub(crate) struct Upkeep {
-    engine: Arc<IoBufs>,
+    engine: Arc<Engine>,
     segments: Arc<Segments>,
 }
 
 impl Upkeep {
-    pub(crate) fn new(engine: Arc<IoBufs>, segments: Arc<Segments>) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, segments: Arc<Segments>) -> Self {
         Self { engine, segments }
     }
 

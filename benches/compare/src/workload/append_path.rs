@@ -39,9 +39,7 @@ impl Subject for Engine {
 impl Appender for &IoBufs {
     #[inline]
     fn append(&mut self, record: &[u8]) -> Fallible {
-        let mut reservation = self.reserve(MessageKind::Inline, record.len() as u32)?;
-        reservation.payload_mut().copy_from_slice(record);
-        reservation.complete();
+        esker_iobufs::Engine::append(self, MessageKind::Inline, record)?;
         Ok(())
     }
 

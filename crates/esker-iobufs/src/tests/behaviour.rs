@@ -6,7 +6,7 @@ use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind, SEGMENT_HEADER_BYTES}
 use proptest::prelude::*;
 
 use super::support::{Bench, UNSYNCED_BYTES_MAX};
-use crate::{EngineError, Found, sync};
+use crate::{EngineError, Found};
 
 const HEADER: u64 = MESSAGE_HEADER_BYTES as u64;
 
@@ -140,23 +140,6 @@ fn a_message_is_read_from_memory_until_its_buffer_begins_another_life() {
         bench.engine.write_out().unwrap();
     }
     assert_eq!(read(second), Found::Written);
-}
-
-#[test]
-fn a_message_beside_one_that_is_being_filled_is_read_when_it_is_written() {
-    let bench = Bench::new(1024, 2, 4096, 0);
-    let first = bench.append(b"first");
-    let open = bench.engine.reserve(MessageKind::Inline, 4).unwrap();
-    thread::scope(|scope| {
-        let reader = scope.spawn(|| bench.engine.read(first, |_| ()).unwrap());
-        // The reader seals the buffer and sleeps until the open reservation is finished.
-        while sync::lock(&bench.engine.progress).sleepers == 0 {
-            thread::yield_now();
-        }
-        assert_eq!(bench.engine.stats().writes, 0);
-        open.complete();
-        assert_eq!(reader.join().unwrap(), Found::Written);
-    });
 }
 
 #[test]

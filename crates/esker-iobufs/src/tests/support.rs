@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -254,9 +255,15 @@ impl Bench {
     }
 
     pub(super) fn append(&self, payload: &[u8]) -> Lsn {
-        let mut reservation = self.engine.reserve(MessageKind::Inline, payload.len() as u32).unwrap();
-        reservation.payload_mut().copy_from_slice(payload);
-        reservation.complete()
+        self.engine.append(MessageKind::Inline, payload).unwrap()
+    }
+
+    /// Reserves room for a payload and forgets it. Returns the LSN.
+    pub(super) fn leak(&self, len: u32) -> Lsn {
+        let reservation = self.engine.reserve(MessageKind::Inline, len).unwrap();
+        let lsn = reservation.lsn();
+        mem::forget(reservation);
+        lsn
     }
 
     /// Every message in `bytes` from the tip to `end`, pads included; panics at the first byte that is not part of one.

@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod leaks;
 mod lifecycle;
 mod model;
 mod reading;

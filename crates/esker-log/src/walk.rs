@@ -115,7 +115,8 @@ impl Walk {
     }
 
     /// The next step; `None` at the end.
-    #[inline]
+    // Iterating is this and little else, and it has too many callers for a compiler to see that by itself.
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<Step>, Error> {
         if !self.is_next_at_hand() {
             if self.at() >= self.end {

@@ -2,13 +2,14 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use esker_sim::{Failures, Faults, SimStorage};
+use esker_sim::{Calls, Failures, Faults, Probability, SimStorage};
 
 use crate::{
     check::{self, Outcome},
     disk::Watched,
     ledger::{Ledger, Violation},
     life,
+    pace::Scheduled,
     plan::{Limits, Plan},
     rng::Rng,
 };
@@ -81,12 +82,13 @@ fn run_what_was_deferred() {
 pub(crate) fn run(seed: u64, limits: &Limits, tally: &mut Tally) -> Result<(), Violation> {
     let mut rng = Rng::new(seed);
     let plan = Plan::draw(&mut rng, limits);
-    let mut disk = SimStorage::new(rng.next(), Faults::default());
+    let mut disk = SimStorage::with_pace(rng.next(), Faults::default(), Arc::new(Scheduled));
     let mut ledger = Arc::new(Ledger::default());
     tally.histories += 1;
     for _ in 0..plan.lives {
         tally.lives += 1;
         let faults = if plan.faults { faults(&mut rng) } else { Faults::default() };
+        let faults = slowed(&mut rng, faults);
         let may_fail = plan.faults;
         tally.faulty_lives += u64::from(may_fail);
         disk.set_faults(faults);
@@ -137,6 +139,15 @@ fn damage(disk: &SimStorage, ledger: &Ledger, rng: &mut Rng, tally: &mut Tally) 
         tally.detected += u64::from(outcome == Outcome::Detected);
     }
     Ok(())
+}
+
+/// In some lives calls take time, in a few of them so long that all others are done before.
+fn slowed(rng: &mut Rng, faults: Faults) -> Faults {
+    if !rng.one_in(3) {
+        return faults;
+    }
+    let (one_in, slow_ticks_max) = if rng.one_in(4) { (32, 500) } else { (4, 20) };
+    Faults { slow: Calls::each(Failures::with(Probability::one_in(one_in))), slow_ticks_max, ..faults }
 }
 
 /// Something that fails in this life.

@@ -15,6 +15,8 @@ mod ledger;
 #[cfg(shuttle)]
 mod life;
 #[cfg(shuttle)]
+mod pace;
+#[cfg(shuttle)]
 mod plan;
 #[cfg(shuttle)]
 mod rng;

@@ -6,7 +6,8 @@
 use std::{io, sync::Arc};
 
 use esker_format::{
-    SUPERBLOCK_BYTES, SUPERBLOCK_COPIES, SegmentHeader, StructureError, Superblock, SuperblockCopies, SuperblockError,
+    Epoch, SUPERBLOCK_BYTES, SUPERBLOCK_COPIES, SegmentHeader, StructureError, Superblock, SuperblockCopies,
+    SuperblockError,
 };
 use esker_storage::{Access, Storage, StorageFile};
 
@@ -111,6 +112,26 @@ pub(crate) fn create(storage: &dyn Storage, superblock: &Superblock) -> Result<(
         file.write_all_at(&encoded, offset).map_err(|error| Error::io_at("write", SUPERBLOCK_NEW, offset, error))?;
     }
     file.sync_all().map_err(|error| Error::io("sync", SUPERBLOCK_NEW, error))?;
+    put_in_place(storage)
+}
+
+/// Makes sure that the name of the superblock of a log that exists is durable: whoever created it may have died before it
+/// was.
+///
+/// That this sync succeeds says nothing if one has failed before and has given the name up, in an opening that told so. But
+/// then there has been no opening that succeeded, which is what raises the epoch; and making the name again helps.
+pub(crate) fn keep_in_place(storage: &dyn Storage) -> Result<(), Error> {
+    // What is wrong with it is for recovery to tell.
+    match load(storage) {
+        Ok(LoadedControl { superblock, .. }) if superblock.epoch == Epoch::ZERO => {
+            storage.rename(SUPERBLOCK, SUPERBLOCK_NEW).map_err(|error| Error::io("rename", SUPERBLOCK, error))?;
+            put_in_place(storage)
+        }
+        _ => crate::sync_dir(storage),
+    }
+}
+
+fn put_in_place(storage: &dyn Storage) -> Result<(), Error> {
     storage.rename(SUPERBLOCK_NEW, SUPERBLOCK).map_err(|error| Error::io("rename", SUPERBLOCK_NEW, error))?;
     crate::sync_dir(storage).inspect_err(|_| {
         // Whether the name is durable is not known, and no later sync tells: the creation is to be begun again. If this

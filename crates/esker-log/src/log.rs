@@ -107,8 +107,7 @@ impl Log {
             check_creatable(storage.as_ref())?;
             create(storage.as_ref(), segment_bytes, options.log_id)?;
         } else {
-            // Whoever created it may have died before its directory entry was durable.
-            crate::sync_dir(storage.as_ref())?;
+            control::keep_in_place(storage.as_ref())?;
         }
         let mut recovered = recovery::recover(storage.as_ref())?;
         match (options.on_damage, &recovered.report.damage) {

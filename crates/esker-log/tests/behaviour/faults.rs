@@ -7,7 +7,7 @@ use std::{
 };
 
 use esker_log::{Error, ErrorKind, Log, LogReader, Lsn};
-use esker_sim::{Counts, Failures, Faults, SimStorage};
+use esker_sim::{Calls, Counts, Failures, Faults, SimStorage};
 
 use crate::support::{Records, all, collect, open, options, payload, without_hanging};
 
@@ -322,4 +322,35 @@ fn a_record_that_one_read_got_wrong_is_read_again() {
         }
     }
     assert_eq!(wrong, 400, "a read of each went wrong");
+}
+
+/// One process dies before the name of a new log is durable; the next fails to make it so and says that; a third one must not
+/// believe its own sync, which has nothing to write any more.
+#[test]
+fn a_new_log_whose_name_a_failed_sync_gave_up_is_created_again() {
+    without_hanging("three processes", || {
+        for seed in 0..40 {
+            let hung = Calls { dir_sync: Failures::nth(1), ..Calls::NONE };
+            let disk = SimStorage::new(seed, Faults { hung, ..Faults::default() });
+            let of_thread = disk.clone();
+            let first = thread::spawn(move || Log::open(Arc::new(of_thread), options()).map(drop));
+            while disk.hanging() == 0 {
+                thread::yield_now();
+            }
+            let disk = disk.kill();
+            first.join().unwrap().unwrap_err();
+
+            let dir_sync_error = Failures::nth(disk.counts().dir_syncs);
+            disk.set_faults(Faults { dir_sync_error, ..Faults::default() });
+            Log::open(Arc::new(disk.clone()), options()).unwrap_err();
+
+            let disk = disk.kill();
+            let log = open(&disk);
+            let lsn = log.append_durable(b"acknowledged").unwrap();
+            for cut in 0..20 {
+                let left = open(&disk.after_crash(cut));
+                assert_eq!(left.read(lsn).unwrap().payload(), b"acknowledged", "seed {seed}, power cut {cut}");
+            }
+        }
+    });
 }

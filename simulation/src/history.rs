@@ -16,7 +16,7 @@ use crate::{
 
 /// How many moments of a life are kept, and how many crashes each of them is tried with.
 const MOMENTS_MAX: u64 = 20;
-const CRASHES: u64 = 5;
+const CRASHES: u64 = 3;
 /// Of so many crash states one is opened for writing, with crashes during that.
 const OPENED_ONE_IN: u64 = 8;
 /// How often a log that was closed is damaged.
@@ -143,7 +143,7 @@ fn damage(disk: &SimStorage, ledger: &Ledger, rng: &mut Rng, tally: &mut Tally) 
 
 /// In some lives calls take time, in a few of them so long that all others are done before.
 fn slowed(rng: &mut Rng, faults: Faults) -> Faults {
-    if !rng.one_in(3) {
+    if !rng.one_in(8) {
         return faults;
     }
     let (one_in, slow_ticks_max) = if rng.one_in(4) { (32, 500) } else { (4, 20) };
@@ -159,7 +159,9 @@ fn faults(rng: &mut Rng) -> Faults {
     let mut faults = Faults::default();
     for _ in 0..1 + rng.below(2) {
         match rng.below(8) {
-            0 | 1 => faults.sync_error = some(rng),
+            // One sync alone, among those that a life has: what is acknowledged behind it is what may be lost.
+            0 | 1 => faults.sync_error = Failures::nth(rng.below(12)),
+            2 if rng.one_in(2) => faults.sync_error = some(rng),
             2 => faults.write_error = some(rng),
             3 => faults.short_write = some(rng),
             4 => faults.dir_sync_error = some(rng),

@@ -46,8 +46,8 @@ impl StorageFile for NullFile {
 pub struct Endless;
 
 impl SegmentSource for Endless {
-    fn activate(&self, base: Lsn) -> Result<ActiveSegment, SourceError> {
-        Ok(ActiveSegment { offset: FileOffset::new(base.get()), floor: Lsn::ZERO })
+    fn activate(&self, after: Lsn) -> Result<ActiveSegment, SourceError> {
+        Ok(ActiveSegment { base: after, offset: FileOffset::new(after.get()), floor: Lsn::ZERO })
     }
     fn stable_to(&self, _stable: Lsn) {}
 }

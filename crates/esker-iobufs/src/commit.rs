@@ -8,7 +8,10 @@
 //! Before it seals, a leader gives those whom the last round served a moment to come back, if that has paid lately: so
 //! all of them share one sync, where otherwise two halves would take turns.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use esker_format::{FileOffset, Lsn};
 
@@ -214,6 +217,21 @@ impl Engine {
             if cfg!(esker_sabotage = "sync_retry") { synced.or_else(|_| self.file.sync_data()) } else { synced };
         let took = began.elapsed();
         drop(guard);
+        self.conclude_sync(written, synced, Some(took))
+    }
+
+    /// Notes how a sync of the file ended that the caller began after [`write_out`](Self::write_out) had returned
+    /// `written`, and returns up to where the engine is stable. For several engines that share a file: one sync serves all
+    /// of them. An error stops this engine for good, as one that it met itself.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Poisoned`] if the sync failed, or if the engine had stopped before.
+    pub fn synced(&self, written: Lsn, outcome: io::Result<()>) -> Result<Lsn, EngineError> {
+        self.conclude_sync(written, outcome, None)
+    }
+
+    fn conclude_sync(&self, written: Lsn, synced: io::Result<()>, took: Option<Duration>) -> Result<Lsn, EngineError> {
         // The outcome takes effect under the lock: after a failure no other sync, whenever it began, acknowledges
         // anything, because a storage may drop what it failed to write and report success the next time.
         let mut progress = sync::lock(&self.progress);
@@ -226,7 +244,9 @@ impl Engine {
             return Err(poison.clone().into());
         }
         self.counters.syncs.add(1);
-        progress.rounds.synced(took);
+        if let Some(took) = took {
+            progress.rounds.synced(took);
+        }
         if written > progress.stable {
             progress.mark_stable(written);
             self.source.stable_to(written);

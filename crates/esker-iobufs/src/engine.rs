@@ -394,7 +394,7 @@ impl Engine {
         let claimed = sealed.offset().get();
         let (place, segment_header) = if ends_segment {
             let segment = roll.next_segment.take().expect("a segment was prepared before the seal");
-            self.place_in_new_segment(self.segment_end(slot), segment)
+            self.place_in_new_segment(segment)
         } else {
             (self.place_after(slot.lsn_at(claimed), slot.file_at(claimed)), None)
         };
@@ -419,11 +419,12 @@ impl Engine {
         loop {
             let seen = slot.header();
             if ends_segment && roll.next_segment.is_none() {
-                let base = self.segment_end(slot);
-                let segment = self.source.activate(base).map_err(|error| match error {
-                    SourceError::NoSpace { source } => EngineError::NoSpace { at: base, source },
-                    SourceError::Io { source } => EngineError::Segment { base, source },
+                let after = self.segment_end(slot);
+                let segment = self.source.activate(after).map_err(|error| match error {
+                    SourceError::NoSpace { source } => EngineError::NoSpace { at: after, source },
+                    SourceError::Io { source } => EngineError::Segment { base: after, source },
                 })?;
+                assert!(segment.base >= after, "the source gave the segment {} for one after {after}", segment.base);
                 self.counters.segments.add(1);
                 roll.next_segment = Some(segment);
             }
@@ -439,18 +440,18 @@ impl Engine {
     }
 
     /// The first buffer of a segment, with the segment's header.
-    fn place_in_new_segment(&self, base: Lsn, segment: ActiveSegment) -> (Place, Option<SegmentHeaderBytes>) {
+    fn place_in_new_segment(&self, segment: ActiveSegment) -> (Place, Option<SegmentHeaderBytes>) {
         let rest = self.options.segment_bytes.get();
         let bytes = self.options.capacity(rest);
         let header = SegmentHeader {
             log_id: self.options.log_id,
-            base,
+            base: segment.base,
             floor: segment.floor,
             mark: self.stable(),
             epoch: self.hot.epoch,
             segment_bytes: self.options.segment_bytes,
         };
-        let place = Place { lsn: base, file: segment.offset, bytes, ends_segment: bytes == rest };
+        let place = Place { lsn: segment.base, file: segment.offset, bytes, ends_segment: bytes == rest };
         (place, Some(header.encode()))
     }
 

@@ -5,4 +5,5 @@ mod faults;
 mod leaks;
 mod loom_models;
 mod loom_reservations;
+mod shared;
 mod support;

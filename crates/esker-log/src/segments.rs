@@ -209,7 +209,7 @@ impl SegmentSource for Segments {
             return Err(source_error(error));
         }
         self.due.add_segment();
-        Ok(ActiveSegment { offset: allocation.offset, floor: self.floor() })
+        Ok(ActiveSegment { base, offset: allocation.offset, floor: self.floor() })
     }
 
     fn stable_to(&self, stable: Lsn) {

@@ -176,9 +176,16 @@ struct CounterState {
     full: bool,
     stable: Lsn,
     syncs_due: u32,
+    /// How many segments between two of the engine belong to others.
+    others: u64,
 }
 
 impl Counter {
+    /// From now on, so many segments between two of the engine belong to others.
+    pub(super) fn set_others(&self, others: u64) {
+        lock(&self.state).others = others;
+    }
+
     /// Lets the source be full, or have room again.
     pub(super) fn set_full(&self, full: bool) {
         lock(&self.state).full = full;
@@ -194,14 +201,15 @@ impl Counter {
 }
 
 impl SegmentSource for Counter {
-    fn activate(&self, base: Lsn) -> Result<ActiveSegment, SourceError> {
+    fn activate(&self, after: Lsn) -> Result<ActiveSegment, SourceError> {
         let mut state = lock(&self.state);
         if state.full {
             return Err(SourceError::NoSpace { source: Arc::new(io::ErrorKind::StorageFull.into()) });
         }
-        assert_eq!(base, state.next, "segments are asked for in order, each once");
+        assert_eq!(after, state.next, "segments are asked for in order, each once");
+        let base = after + state.others * u64::from(self.segment_bytes.get());
         state.next = base + u64::from(self.segment_bytes.get());
-        Ok(ActiveSegment { offset: FileOffset::new(base.get()), floor: Lsn::ZERO })
+        Ok(ActiveSegment { base, offset: FileOffset::new(base.get()), floor: Lsn::ZERO })
     }
 
     fn stable_to(&self, stable: Lsn) {
@@ -237,7 +245,7 @@ impl Bench {
         let next = if tip.offset_in_segment(segment_bytes) == 0 { tip } else { tip.next_segment(segment_bytes) };
         let source = Arc::new(Counter {
             segment_bytes,
-            state: Mutex::new(CounterState { next, full: false, stable: Lsn::ZERO, syncs_due: 0 }),
+            state: Mutex::new(CounterState { next, full: false, stable: Lsn::ZERO, syncs_due: 0, others: 0 }),
         });
         let options = Options {
             buffer_bytes,

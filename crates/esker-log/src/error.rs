@@ -219,6 +219,12 @@ pub struct Corruption {
 }
 
 impl Corruption {
+    /// Damage in a file of a store that keeps more than a log.
+    #[must_use]
+    pub fn new(file: &str, lsn: Option<Lsn>, offset: u64, kind: CorruptionKind) -> Self {
+        Self { file: file.to_owned(), lsn, offset, kind }
+    }
+
     pub(crate) fn in_log(lsn: Lsn, offset: FileOffset, kind: CorruptionKind) -> Self {
         Self { file: crate::names::LOG.to_owned(), lsn: Some(lsn), offset: offset.get(), kind }
     }

@@ -3,7 +3,7 @@
 //! Owns [`Accountant`] and upholds S1, S2 and S5. Freeing and reuse are in `reuse`, live bytes and draining in `live`,
 //! start-up in `recover`; all of them act on the fields declared here.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use esker_format::{FileOffset, Lsn, SEGMENT_HEADER_BYTES, SegmentBytes, SegmentId};
 
@@ -22,13 +22,12 @@ pub struct Accountant {
     pub(crate) slots: Vec<Slot>,
     /// The slots that are [`Slot::Free`].
     pub(crate) free: BTreeSet<SegmentId>,
-    /// The log's segments in LSN order, beginning with that of ordinal `first`. `None` is a hole: a segment that was
-    /// freed while an older one was not. The front is never a hole.
-    pub(crate) log: VecDeque<Option<Held>>,
-    pub(crate) first: Ordinal,
-    /// Ordinal of the oldest Active segment; those before it are not Active, those from it on are (S2).
-    pub(crate) first_active: Ordinal,
-    pub(crate) holes: u32,
+    /// The held segments in LSN order. As many as there are, however old the oldest of them is.
+    pub(crate) log: BTreeMap<Ordinal, Held>,
+    /// The ordinal of the segment that is allocated next.
+    pub(crate) next: Ordinal,
+    /// Those that are Active: a few.
+    pub(crate) active: BTreeSet<Ordinal>,
     pub(crate) draining: u32,
     /// Sum of the held segments' live bytes (S4).
     pub(crate) live_bytes: u64,
@@ -39,6 +38,8 @@ pub struct Accountant {
     /// Freed slots behind gate A, each with the durable floor or the stable LSN that opens it.
     pub(crate) awaiting_floor: BTreeSet<(Lsn, SegmentId)>,
     pub(crate) awaiting_stable: BTreeSet<(Lsn, SegmentId)>,
+    /// Freed slots behind gate A that wait for the caller's word, by the base of what they held.
+    pub(crate) awaiting_word: BTreeMap<Lsn, SegmentId>,
     /// How many slots were ever freed: the name of the next [`crate::slot::Freed::life`].
     pub(crate) lives: u64,
 }
@@ -67,22 +68,21 @@ impl Accountant {
 
     /// No slots; the next segment is the one that contains `start`.
     pub(crate) fn empty(segment_bytes: SegmentBytes, start: Lsn) -> Self {
-        let first = Ordinal::containing(start, segment_bytes);
         Self {
             segment_bytes,
             slots_max: u32::MAX,
             slots: Vec::new(),
             free: BTreeSet::new(),
-            log: VecDeque::new(),
-            first,
-            first_active: first,
-            holes: 0,
+            log: BTreeMap::new(),
+            next: Ordinal::containing(start, segment_bytes),
+            active: BTreeSet::new(),
             draining: 0,
             live_bytes: 0,
             stable: Lsn::ZERO,
             floor_durable: Lsn::ZERO,
             awaiting_floor: BTreeSet::new(),
             awaiting_stable: BTreeSet::new(),
+            awaiting_word: BTreeMap::new(),
             lives: 0,
         }
     }
@@ -115,7 +115,18 @@ impl Accountant {
         if base != expected {
             return Err(AllocateError::OutOfOrder { base, expected });
         }
-        let ordinal = self.next_ordinal();
+        self.allocate_next()
+    }
+
+    /// Allocates a slot as [`allocate`](Accountant::allocate) does, for a segment at whatever base is next: for several
+    /// streams that share a file and its LSNs.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`allocate`](Accountant::allocate), except that no order can be broken.
+    pub fn allocate_next(&mut self) -> Result<Allocation, AllocateError> {
+        let base = self.next_base();
+        let ordinal = self.next;
         if ordinal.checked_end(self.segment_bytes).is_none() {
             return Err(AllocateError::LsnExhausted { base });
         }
@@ -134,7 +145,9 @@ impl Accountant {
                 (SegmentId::new(slots), false)
             }
         };
-        self.log.push_back(Some(Held { segment, phase: Phase::Active, live_bytes: 0 }));
+        self.log.insert(ordinal, Held { segment, phase: Phase::Active, live_bytes: 0 });
+        self.active.insert(ordinal);
+        self.next = ordinal.next();
         Ok(Allocation { segment, offset: segment.offset(self.segment_bytes), base, reused })
     }
 
@@ -149,14 +162,16 @@ impl Accountant {
         let refused = AccountError::NotLatest { segment, base };
         let ordinal = Ordinal::containing(base, self.segment_bytes);
         let untouched = Held { segment, phase: Phase::Active, live_bytes: 0 };
-        let latest = self.log.back() == Some(&Some(untouched))
-            && ordinal.next() == self.next_ordinal()
+        let latest = self.log.get(&ordinal) == Some(&untouched)
+            && ordinal.next() == self.next
             && self.stable <= ordinal.base(self.segment_bytes);
         let at_end = segment.get().checked_add(1) == Some(self.slot_count());
         if !latest || !(reused || at_end) {
             return Err(refused);
         }
-        self.log.pop_back();
+        self.log.remove(&ordinal);
+        self.active.remove(&ordinal);
+        self.next = ordinal;
         if reused {
             self.slots[index(segment)] = Slot::Free;
             self.free.insert(segment);
@@ -185,19 +200,42 @@ impl Accountant {
         }
         self.stable = stable;
         let mut deactivated = 0;
-        while self.first_active < self.next_ordinal() && self.end_of(self.first_active) <= stable {
-            let held = self.held_mut(self.first_active);
-            let held = held.expect("S2: from `first_active` on every segment is held");
-            assert_eq!(held.phase, Phase::Active, "S2: {held:?} follows `first_active`");
-            held.phase = Phase::Inactive;
-            self.first_active = self.first_active.next();
+        while let Some(&oldest) = self.active.first()
+            && self.end_of(oldest) <= stable
+        {
+            self.pass_active(oldest);
             deactivated += 1;
         }
         self.open_gate_of_stable();
         Ok(deactivated)
     }
 
-    /// Where the byte at `lsn` is in the file, or `None` if no segment holds it. O(1).
+    /// Notes that the one Active segment at `base` is full, and stable to its end: it becomes Inactive. For several streams,
+    /// which fill segments side by side. O(log n).
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::NotHeld`] if no held segment begins there; [`AccountError::WrongState`] unless it is Active.
+    pub fn deactivate(&mut self, base: Lsn) -> Result<(), AccountError> {
+        let ordinal = self.ordinal_of_base(base)?;
+        let held = self.held(ordinal).ok_or(AccountError::NotHeld { lsn: base })?;
+        if held.phase != Phase::Active {
+            let found = held.phase.into();
+            return Err(AccountError::WrongState { base, expected: SegmentState::Active, found });
+        }
+        self.pass_active(ordinal);
+        Ok(())
+    }
+
+    /// From Active to Inactive.
+    fn pass_active(&mut self, ordinal: Ordinal) {
+        let held = self.held_mut(ordinal).expect("S2: an Active segment is held");
+        assert_eq!(held.phase, Phase::Active, "S2: {held:?} is among the Active ones");
+        held.phase = Phase::Inactive;
+        self.active.remove(&ordinal);
+    }
+
+    /// Where the byte at `lsn` is in the file, or `None` if no segment holds it. O(log n).
     ///
     /// The answer is good until the segment is freed *and* its ticket released; so a reader must be known to whoever
     /// releases tickets before it asks.
@@ -207,7 +245,7 @@ impl Accountant {
         Some(held.segment.offset(self.segment_bytes) + u64::from(lsn.offset_in_segment(self.segment_bytes)))
     }
 
-    /// The segment that holds `lsn`, or `None`. O(1).
+    /// The segment that holds `lsn`, or `None`. O(log n).
     #[must_use]
     pub fn segment_of(&self, lsn: Lsn) -> Option<HeldSegment> {
         let ordinal = Ordinal::containing(lsn, self.segment_bytes);
@@ -216,11 +254,10 @@ impl Accountant {
 
     /// The held segments, oldest first.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = HeldSegment> + '_ {
-        let held = self.log.iter().enumerate();
-        held.filter_map(|(at, held)| held.as_ref().map(|held| self.picture(self.first.plus(at), held)))
+        self.log.iter().map(|(&ordinal, held)| self.picture(ordinal, held))
     }
 
-    /// The state of one slot, or `None` if the file has no such slot. O(1).
+    /// The state of one slot, or `None` if the file has no such slot. O(log n).
     #[must_use]
     pub fn state(&self, segment: SegmentId) -> Option<SegmentState> {
         self.slots.get(index(segment)).map(|slot| match slot {
@@ -233,13 +270,13 @@ impl Accountant {
     /// The base of the segment that has to be allocated next, which is also the exclusive end of the newest one.
     #[must_use]
     pub fn next_base(&self) -> Lsn {
-        self.next_ordinal().base(self.segment_bytes)
+        self.next.base(self.segment_bytes)
     }
 
     /// The base of the oldest held segment, or `None` if there is none.
     #[must_use]
     pub fn first_base(&self) -> Option<Lsn> {
-        (!self.log.is_empty()).then(|| self.first.base(self.segment_bytes))
+        self.log.first_key_value().map(|(first, _)| first.base(self.segment_bytes))
     }
 
     /// The segment size.
@@ -283,8 +320,7 @@ impl Accountant {
     pub fn stats(&self) -> Stats {
         let slots = self.slot_count();
         let held = self.held_count();
-        let active = self.next_ordinal().since(self.first_active).expect("S2: no Active segment beyond the newest");
-        let active = u32::try_from(active).expect("no more Active segments than slots");
+        let active = u32::try_from(self.active.len()).expect("no more Active segments than slots");
         Stats {
             slots,
             free: slots - held - self.freed_count(),
@@ -303,26 +339,17 @@ impl Accountant {
         u64::from(self.segment_bytes.get()) - SEGMENT_HEADER_BYTES as u64
     }
 
-    pub(crate) fn next_ordinal(&self) -> Ordinal {
-        self.first.plus(self.log.len())
-    }
-
     /// The exclusive end of an allocated segment.
     pub(crate) fn end_of(&self, ordinal: Ordinal) -> Lsn {
         ordinal.checked_end(self.segment_bytes).expect("`allocate` and `recover` refuse a segment without an end")
     }
 
     pub(crate) fn held(&self, ordinal: Ordinal) -> Option<&Held> {
-        self.log.get(self.at(ordinal)?)?.as_ref()
+        self.log.get(&ordinal)
     }
 
     pub(crate) fn held_mut(&mut self, ordinal: Ordinal) -> Option<&mut Held> {
-        let at = self.at(ordinal)?;
-        self.log.get_mut(at)?.as_mut()
-    }
-
-    pub(crate) fn at(&self, ordinal: Ordinal) -> Option<usize> {
-        usize::try_from(ordinal.since(self.first)?).ok()
+        self.log.get_mut(&ordinal)
     }
 
     pub(crate) fn picture(&self, ordinal: Ordinal, held: &Held) -> HeldSegment {
@@ -331,7 +358,7 @@ impl Accountant {
     }
 
     fn held_count(&self) -> u32 {
-        u32::try_from(self.log.len() - self.holes as usize).expect("no more held segments than slots")
+        u32::try_from(self.log.len()).expect("no more held segments than slots")
     }
 
     fn freed_count(&self) -> u32 {

@@ -9,10 +9,10 @@
 //! # States of a slot
 //!
 //! ```text
-//!          allocate           deactivate_below       drain
+//!          allocate           deactivate             drain
 //!   Free ------------> Active ------------> Inactive -----> Draining
 //!    ^                                          \              /
-//!    |  both gates passed                        \ free_before, free
+//!    |  both gates passed                        \ free_before, free, retire
 //!    +---------------------------- Freed <--------+-----------+
 //! ```
 //!
@@ -28,7 +28,8 @@
 //!
 //! - **A (durable):** whatever makes recovery do without the old content is on stable storage: the truncation floor
 //!   ([`Accountant::mark_floor_durable`]), or the copies that were moved out and the record that says so
-//!   ([`Accountant::deactivate_below`]).
+//!   ([`Accountant::deactivate_below`]; for owners of several streams, whose stability no single LSN tells,
+//!   [`Accountant::mark_durable`]).
 //! - **B (unread):** no reader can still hold an offset into it; the caller knows this and says so by handing back the
 //!   [`ReuseTicket`] ([`Accountant::release`]).
 //!
@@ -38,7 +39,8 @@
 //! # Invariants
 //!
 //! - **S1 (one place):** every slot is in exactly one state, and two slots never hold the same stretch of the log.
-//! - **S2 (log order):** segments are allocated in LSN order without gaps; the Active ones are the newest.
+//! - **S2 (log order):** segments are allocated in LSN order without gaps. The Active ones are the newest, unless several
+//!   streams share the LSNs and say themselves which of their segments are full ([`Accountant::deactivate`]).
 //! - **S3 (both gates):** no slot goes from Freed to Free before gate A and gate B.
 //! - **S4 (exact sums):** the live bytes of the log are the sum over its segments, and no count ever goes below zero or
 //!   above what a segment holds.

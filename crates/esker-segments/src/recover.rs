@@ -53,30 +53,63 @@ impl Accountant {
         accountant.stable = tip;
         accountant.floor_durable = floor;
         accountant.slots = vec![Slot::Free; slot_count as usize];
-        accountant.first = wanted.first;
+        accountant.next = wanted.end;
         let mut claims = claims.into_iter().peekable();
         let mut holes = holes.into_iter().peekable();
         let mut ordinal = wanted.first;
         while ordinal < wanted.end {
             if holes.next_if_eq(&ordinal).is_some() {
                 claims.next_if(|claim| claim.0 == ordinal);
-                accountant.log.push_back(None);
-                accountant.holes += 1;
             } else if let Some((_, segment)) = claims.next_if(|claim| claim.0 == ordinal) {
                 let phase = if ordinal < wanted.first_active { Phase::Inactive } else { Phase::Active };
                 accountant.slots[segment.get() as usize] = Slot::Held(ordinal);
-                accountant.log.push_back(Some(Held { segment, phase, live_bytes: 0 }));
+                accountant.log.insert(ordinal, Held { segment, phase, live_bytes: 0 });
+                if phase == Phase::Active {
+                    accountant.active.insert(ordinal);
+                }
             } else {
                 return Err(RecoverError::Missing { base: ordinal.base(segment_bytes) });
             }
             ordinal = ordinal.next();
         }
-        accountant.first_active = wanted.first_active;
-        accountant.drop_leading_holes();
-        let ids = (0..slot_count).map(SegmentId::new);
-        let free = ids.zip(&accountant.slots).filter(|(_, slot)| **slot == Slot::Free);
-        accountant.free = free.map(|(segment, _)| segment).collect();
+        accountant.find_free();
         Ok(accountant)
+    }
+
+    /// The accountant of a file that several streams have filled: `slots` says which slots hold which base, with any gaps
+    /// between, and `next_base` what is allocated next. All of them are Inactive: whoever opens a file goes on in new
+    /// segments. All other slots are Free at once: what is durable says that nobody needs them, and nobody reads yet.
+    ///
+    /// O(n log n) in the number of slots held, plus O(`slot_count`).
+    ///
+    /// # Errors
+    ///
+    /// A [`RecoverError`] that says which slot or base is at fault.
+    pub fn recover_streams(
+        segment_bytes: SegmentBytes,
+        slot_count: u32,
+        next_base: Lsn,
+        slots: impl IntoIterator<Item = (SegmentId, Lsn)>,
+    ) -> Result<Self, RecoverError> {
+        let log = RecoveredLog { segment_bytes, slot_count, floor: Lsn::ZERO, tip: next_base, holes: &[] };
+        if next_base.offset_in_segment(segment_bytes) != 0 {
+            return Err(RecoverError::BadHole { base: next_base, tip: next_base });
+        }
+        let wanted = Wanted::new(segment_bytes, Lsn::ZERO, next_base)?;
+        let mut accountant = Self::empty(segment_bytes, next_base);
+        accountant.slots = vec![Slot::Free; slot_count as usize];
+        for (ordinal, segment) in sorted_claims(log, wanted, slots)? {
+            accountant.slots[segment.get() as usize] = Slot::Held(ordinal);
+            accountant.log.insert(ordinal, Held { segment, phase: Phase::Inactive, live_bytes: 0 });
+        }
+        accountant.find_free();
+        Ok(accountant)
+    }
+
+    fn find_free(&mut self) {
+        let ids = (0..self.slot_count()).map(SegmentId::new);
+        let free = ids.zip(&self.slots).filter(|(_, slot)| **slot == Slot::Free);
+        self.free = free.map(|(segment, _)| segment).collect();
     }
 }
 

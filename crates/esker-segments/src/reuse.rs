@@ -37,6 +37,8 @@ pub struct ReuseTicket {
 enum Durable {
     Floor(Lsn),
     Stable(Lsn),
+    /// The caller's word, for the segment of this base.
+    Said(Lsn),
 }
 
 impl Accountant {
@@ -49,10 +51,12 @@ impl Accountant {
     /// of the way writes the floor down only when their copies are stable.
     pub fn free_before(&mut self, floor: Lsn) -> Vec<FreedSegment> {
         let mut freed = Vec::new();
-        while self.first < self.first_active && self.end_of(self.first) <= floor {
-            let ordinal = self.first;
+        while let Some((&ordinal, held)) = self.log.first_key_value()
+            && held.phase != Phase::Active
+            && self.end_of(ordinal) <= floor
+        {
             let gate = Durable::Floor(self.end_of(ordinal));
-            freed.push(self.retire(ordinal, gate).expect("the front of the log is never a hole"));
+            freed.push(self.leave(ordinal, gate).expect("the segment was found held just now"));
         }
         freed
     }
@@ -76,7 +80,46 @@ impl Accountant {
         if held.live_bytes != 0 {
             return Err(AccountError::StillLive { base, live_bytes: held.live_bytes });
         }
-        Ok(self.retire(ordinal, Durable::Stable(durable_at)).expect("the segment was found held above"))
+        Ok(self.leave(ordinal, Durable::Stable(durable_at)).expect("the segment was found held above"))
+    }
+
+    /// Frees one segment that is Inactive or Draining, wherever in the log it is and whatever was counted as live in it, and
+    /// leaves gate A to [`mark_durable`](Accountant::mark_durable). It is named by its base. For owners that commit several
+    /// streams together, so that no single stable LSN says it all.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::NotHeld`] if no held segment begins there; [`AccountError::WrongState`] if it is Active.
+    pub fn retire(&mut self, base: Lsn) -> Result<FreedSegment, AccountError> {
+        let ordinal = self.ordinal_of_base(base)?;
+        let held = self.held(ordinal).ok_or(AccountError::NotHeld { lsn: base })?;
+        if held.phase == Phase::Active {
+            let found = held.phase.into();
+            return Err(AccountError::WrongState { base, expected: SegmentState::Inactive, found });
+        }
+        Ok(self.leave(ordinal, Durable::Said(base)).expect("the segment was found held above"))
+    }
+
+    /// Gate A of segments that were [retired](Accountant::retire): recovery from any crash that may come does without them.
+    /// Returns how many slots became Free by this.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::NotHeld`] for a base that was not retired, or whose gate is open already. Nothing has changed then.
+    pub fn mark_durable(&mut self, bases: &[Lsn]) -> Result<u32, AccountError> {
+        if cfg!(esker_sabotage = "reuse_gate") {
+            return Ok(0);
+        }
+        if let Some(&lsn) = bases.iter().find(|base| !self.awaiting_word.contains_key(base)) {
+            return Err(AccountError::NotHeld { lsn });
+        }
+        let mut became_free = 0;
+        for base in bases {
+            if let Some(segment) = self.awaiting_word.remove(base) {
+                became_free += u32::from(self.pass_durable(segment));
+            }
+        }
+        Ok(became_free)
     }
 
     /// Notes that a truncation floor is on stable storage, so that recovery from any crash will not look below it:
@@ -125,21 +168,19 @@ impl Accountant {
         }
     }
 
-    /// Takes a held segment out of the table and puts its slot behind its gates. `None` if it is a hole.
-    fn retire(&mut self, ordinal: Ordinal, gate: Durable) -> Option<FreedSegment> {
-        let at = self.at(ordinal)?;
-        let Held { segment, phase, live_bytes } = self.log.get_mut(at)?.take()?;
+    /// Takes a held segment out of the table and puts its slot behind its gates. `None` if there is none.
+    fn leave(&mut self, ordinal: Ordinal, gate: Durable) -> Option<FreedSegment> {
+        let Held { segment, phase, live_bytes } = self.log.remove(&ordinal)?;
         assert_ne!(phase, Phase::Active, "an Active segment at {ordinal:?} is not freed");
-        self.holes += 1;
         self.live_bytes -= live_bytes;
         self.draining -= u32::from(phase == Phase::Draining);
-        self.drop_leading_holes();
 
         let life = self.lives;
         self.lives += 1;
         let durable = match gate {
             Durable::Floor(needed) => needed <= self.floor_durable,
             Durable::Stable(needed) => needed <= self.stable,
+            Durable::Said(_) => false,
         };
         self.slots[index(segment)] = Slot::Freed(Freed { life, durable, unread: false });
         if cfg!(esker_sabotage = "reuse_gate") {
@@ -147,21 +188,13 @@ impl Accountant {
             self.free.insert(segment);
         } else if !durable {
             match gate {
-                Durable::Floor(needed) => self.awaiting_floor.insert((needed, segment)),
-                Durable::Stable(needed) => self.awaiting_stable.insert((needed, segment)),
-            };
+                Durable::Floor(needed) => drop(self.awaiting_floor.insert((needed, segment))),
+                Durable::Stable(needed) => drop(self.awaiting_stable.insert((needed, segment))),
+                Durable::Said(base) => drop(self.awaiting_word.insert(base, segment)),
+            }
         }
         let ticket = ReuseTicket { segment, life };
         Some(FreedSegment { segment, base: ordinal.base(self.segment_bytes), ticket })
-    }
-
-    /// The table begins with a held segment or is empty.
-    pub(crate) fn drop_leading_holes(&mut self) {
-        while let Some(None) = self.log.front() {
-            self.log.pop_front();
-            self.first = self.first.next();
-            self.holes -= 1;
-        }
     }
 
     /// Gate A of one slot. Returns whether the slot is Free now.

@@ -73,15 +73,6 @@ impl Ordinal {
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
-
-    pub(crate) fn plus(self, count: usize) -> Self {
-        Self(self.0 + count as u64)
-    }
-
-    /// How many segments lie from `earlier` up to this one, or `None` if `earlier` comes later.
-    pub(crate) fn since(self, earlier: Self) -> Option<u64> {
-        self.0.checked_sub(earlier.0)
-    }
 }
 
 /// What one slot of the file is used for.

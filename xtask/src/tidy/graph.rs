@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("esker-segments", &["esker-format"]),
     ("esker-iobufs", &["esker-header", "esker-format", "esker-storage"]),
     ("esker-log", &["esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
+    ("esker-streams", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-cli", &["esker"]),
 ];

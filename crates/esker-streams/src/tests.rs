@@ -1,0 +1,6 @@
+//! The store on storage in memory and on a simulated disk.
+
+mod crashes;
+mod examples;
+mod notes;
+mod support;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use esker_format::{FileOffset, Lsn, SEGMENT_HEADER_BYTES, SegmentBytes, SegmentId};
 
+use crate::ordered::Ordered;
 use crate::slot::{Held, Ordinal, Phase, Slot};
 use crate::{AccountError, AllocateError, HeldSegment, SegmentState, Stats};
 
@@ -23,11 +24,11 @@ pub struct Accountant {
     /// The slots that are [`Slot::Free`].
     pub(crate) free: BTreeSet<SegmentId>,
     /// The held segments in LSN order. As many as there are, however old the oldest of them is.
-    pub(crate) log: BTreeMap<Ordinal, Held>,
+    pub(crate) log: Ordered<Held>,
     /// The ordinal of the segment that is allocated next.
     pub(crate) next: Ordinal,
     /// Those that are Active: a few.
-    pub(crate) active: BTreeSet<Ordinal>,
+    pub(crate) active: Ordered<()>,
     pub(crate) draining: u32,
     /// Sum of the held segments' live bytes (S4).
     pub(crate) live_bytes: u64,
@@ -73,9 +74,9 @@ impl Accountant {
             slots_max: u32::MAX,
             slots: Vec::new(),
             free: BTreeSet::new(),
-            log: BTreeMap::new(),
+            log: Ordered::new(),
             next: Ordinal::containing(start, segment_bytes),
-            active: BTreeSet::new(),
+            active: Ordered::new(),
             draining: 0,
             live_bytes: 0,
             stable: Lsn::ZERO,
@@ -145,8 +146,8 @@ impl Accountant {
                 (SegmentId::new(slots), false)
             }
         };
-        self.log.insert(ordinal, Held { segment, phase: Phase::Active, live_bytes: 0 });
-        self.active.insert(ordinal);
+        self.log.push_back(ordinal, Held { segment, phase: Phase::Active, live_bytes: 0 });
+        self.active.push_back(ordinal, ());
         self.next = ordinal.next();
         Ok(Allocation { segment, offset: segment.offset(self.segment_bytes), base, reused })
     }
@@ -162,15 +163,15 @@ impl Accountant {
         let refused = AccountError::NotLatest { segment, base };
         let ordinal = Ordinal::containing(base, self.segment_bytes);
         let untouched = Held { segment, phase: Phase::Active, live_bytes: 0 };
-        let latest = self.log.get(&ordinal) == Some(&untouched)
+        let latest = self.log.get(ordinal) == Some(&untouched)
             && ordinal.next() == self.next
             && self.stable <= ordinal.base(self.segment_bytes);
         let at_end = segment.get().checked_add(1) == Some(self.slot_count());
         if !latest || !(reused || at_end) {
             return Err(refused);
         }
-        self.log.remove(&ordinal);
-        self.active.remove(&ordinal);
+        self.log.remove(ordinal);
+        self.active.remove(ordinal);
         self.next = ordinal;
         if reused {
             self.slots[index(segment)] = Slot::Free;
@@ -200,7 +201,7 @@ impl Accountant {
         }
         self.stable = stable;
         let mut deactivated = 0;
-        while let Some(&oldest) = self.active.first()
+        while let Some((oldest, ())) = self.active.first()
             && self.end_of(oldest) <= stable
         {
             self.pass_active(oldest);
@@ -211,7 +212,7 @@ impl Accountant {
     }
 
     /// Notes that the one Active segment at `base` is full, and stable to its end: it becomes Inactive. For several streams,
-    /// which fill segments side by side. O(log n).
+    /// which fill segments side by side.
     ///
     /// # Errors
     ///
@@ -232,10 +233,11 @@ impl Accountant {
         let held = self.held_mut(ordinal).expect("S2: an Active segment is held");
         assert_eq!(held.phase, Phase::Active, "S2: {held:?} is among the Active ones");
         held.phase = Phase::Inactive;
-        self.active.remove(&ordinal);
+        self.active.remove(ordinal);
     }
 
-    /// Where the byte at `lsn` is in the file, or `None` if no segment holds it. O(log n).
+    /// Where the byte at `lsn` is in the file, or `None` if no segment holds it. O(1) if no segment was freed out of order, or
+    /// else O(log n).
     ///
     /// The answer is good until the segment is freed *and* its ticket released; so a reader must be known to whoever
     /// releases tickets before it asks.
@@ -245,7 +247,7 @@ impl Accountant {
         Some(held.segment.offset(self.segment_bytes) + u64::from(lsn.offset_in_segment(self.segment_bytes)))
     }
 
-    /// The segment that holds `lsn`, or `None`. O(log n).
+    /// The segment that holds `lsn`, or `None`. O(1) or O(log n), as [`locate`](Accountant::locate).
     #[must_use]
     pub fn segment_of(&self, lsn: Lsn) -> Option<HeldSegment> {
         let ordinal = Ordinal::containing(lsn, self.segment_bytes);
@@ -254,10 +256,10 @@ impl Accountant {
 
     /// The held segments, oldest first.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = HeldSegment> + '_ {
-        self.log.iter().map(|(&ordinal, held)| self.picture(ordinal, held))
+        self.log.iter().map(|(ordinal, held)| self.picture(ordinal, held))
     }
 
-    /// The state of one slot, or `None` if the file has no such slot. O(log n).
+    /// The state of one slot, or `None` if the file has no such slot. O(1) or O(log n), as [`locate`](Accountant::locate).
     #[must_use]
     pub fn state(&self, segment: SegmentId) -> Option<SegmentState> {
         self.slots.get(index(segment)).map(|slot| match slot {
@@ -276,7 +278,7 @@ impl Accountant {
     /// The base of the oldest held segment, or `None` if there is none.
     #[must_use]
     pub fn first_base(&self) -> Option<Lsn> {
-        self.log.first_key_value().map(|(first, _)| first.base(self.segment_bytes))
+        self.log.first().map(|(first, _)| first.base(self.segment_bytes))
     }
 
     /// The segment size.
@@ -345,11 +347,11 @@ impl Accountant {
     }
 
     pub(crate) fn held(&self, ordinal: Ordinal) -> Option<&Held> {
-        self.log.get(&ordinal)
+        self.log.get(ordinal)
     }
 
     pub(crate) fn held_mut(&mut self, ordinal: Ordinal) -> Option<&mut Held> {
-        self.log.get_mut(&ordinal)
+        self.log.get_mut(ordinal)
     }
 
     pub(crate) fn picture(&self, ordinal: Ordinal, held: &Held) -> HeldSegment {

@@ -79,6 +79,7 @@
 mod accountant;
 mod error;
 mod live;
+mod ordered;
 mod recover;
 mod reuse;
 mod slot;

@@ -63,9 +63,9 @@ impl Accountant {
             } else if let Some((_, segment)) = claims.next_if(|claim| claim.0 == ordinal) {
                 let phase = if ordinal < wanted.first_active { Phase::Inactive } else { Phase::Active };
                 accountant.slots[segment.get() as usize] = Slot::Held(ordinal);
-                accountant.log.insert(ordinal, Held { segment, phase, live_bytes: 0 });
+                accountant.log.push_back(ordinal, Held { segment, phase, live_bytes: 0 });
                 if phase == Phase::Active {
-                    accountant.active.insert(ordinal);
+                    accountant.active.push_back(ordinal, ());
                 }
             } else {
                 return Err(RecoverError::Missing { base: ordinal.base(segment_bytes) });
@@ -100,7 +100,7 @@ impl Accountant {
         accountant.slots = vec![Slot::Free; slot_count as usize];
         for (ordinal, segment) in sorted_claims(log, wanted, slots)? {
             accountant.slots[segment.get() as usize] = Slot::Held(ordinal);
-            accountant.log.insert(ordinal, Held { segment, phase: Phase::Inactive, live_bytes: 0 });
+            accountant.log.push_back(ordinal, Held { segment, phase: Phase::Inactive, live_bytes: 0 });
         }
         accountant.find_free();
         Ok(accountant)

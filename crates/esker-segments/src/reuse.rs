@@ -51,7 +51,7 @@ impl Accountant {
     /// of the way writes the floor down only when their copies are stable.
     pub fn free_before(&mut self, floor: Lsn) -> Vec<FreedSegment> {
         let mut freed = Vec::new();
-        while let Some((&ordinal, held)) = self.log.first_key_value()
+        while let Some((ordinal, held)) = self.log.first()
             && held.phase != Phase::Active
             && self.end_of(ordinal) <= floor
         {
@@ -170,7 +170,7 @@ impl Accountant {
 
     /// Takes a held segment out of the table and puts its slot behind its gates. `None` if there is none.
     fn leave(&mut self, ordinal: Ordinal, gate: Durable) -> Option<FreedSegment> {
-        let Held { segment, phase, live_bytes } = self.log.remove(&ordinal)?;
+        let Held { segment, phase, live_bytes } = self.log.remove(ordinal)?;
         assert_ne!(phase, Phase::Active, "an Active segment at {ordinal:?} is not freed");
         self.live_bytes -= live_bytes;
         self.draining -= u32::from(phase == Phase::Draining);

@@ -73,6 +73,12 @@ impl Ordinal {
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
+
+    /// How many segments lie from `earlier` up to this one, or `None` if `earlier` comes later.
+    #[inline]
+    pub(crate) fn since(self, earlier: Self) -> Option<u64> {
+        self.0.checked_sub(earlier.0)
+    }
 }
 
 /// What one slot of the file is used for.

@@ -4,5 +4,7 @@ pub mod format_scan;
 pub mod header_ops;
 mod image;
 mod input;
+pub mod log_ops;
+mod memory;
 pub mod recover_image;
 mod repair;

@@ -1,18 +1,25 @@
 //! `cargo xtask loom --mutate`: weakens each ordering of the engine, one at a time, and expects a model to fail.
 //!
-//! Works on a copy of the sources in the target folder. What no model misses is listed; the run fails if it is not on the
-//! list of those that have an argument instead, or if one on that list is missed after all.
+//! Works on a copy of the sources in the target folder. Each model runs in a process of its own, because one that fails may
+//! take its process with it; the quickest come first, the first that fails ends the matter, and all of them together have a
+//! bounded time. What no model misses is listed; the run fails if it is not on the list of those that have an argument
+//! instead, or if one on that list is missed after all.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::run::{Failure, cargo, hear, root, rustflags, target_dir};
 
 /// The crate whose orderings are weakened.
 const CRATE: &str = "crates/esker-iobufs/src";
-/// Orderings whose weakening no model can notice, by the line of code without blanks, with the reason.
+/// Orderings whose weakening no model can notice, by what stands in their line of code, with the reason.
 const ARGUED: &[(&str, &str, &str)] = &[];
+/// How long the models together may take for one weakening.
+const MUTANT_SECONDS_MAX: u64 = 300;
 
 /// One ordering, made weaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,43 +33,90 @@ struct Mutant {
     to: &'static str,
 }
 
+/// What the models said of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// This model failed.
+    Fails(String),
+    /// Every model held.
+    AllHold,
+    /// No model has failed in the time there is.
+    OutOfTime,
+}
+
+/// A row of the table at the end.
+struct Row {
+    place: String,
+    change: String,
+    said: String,
+    took: Duration,
+}
+
 pub(crate) fn run(preemptions: u32) -> Result<(), Failure> {
+    let began = Instant::now();
     let tree = target_dir("loom-mutants").join("tree");
     copy_sources(&tree)?;
     let mut mutants = Vec::new();
-    for file in sources(&root().join(CRATE))? {
+    for file in sources(&tree.join(CRATE))? {
         let text = read(&file)?;
-        let name = file.strip_prefix(root()).expect("it was found there").to_owned();
+        let name = file.strip_prefix(&tree).expect("it was found there").to_owned();
         mutants.extend(mutants_of(&name, &text));
     }
     if mutants.is_empty() {
         return Err(Failure::failed("not one ordering was found"));
     }
-    println!("{} weaker orderings", mutants.len());
-    let mut survivors = Vec::new();
-    for (n, mutant) in mutants.iter().enumerate() {
-        let original = read(&root().join(&mutant.file))?;
-        let line = original.lines().nth(mutant.line - 1).unwrap_or_default().trim();
-        write(&tree.join(&mutant.file), &weakened(&original, mutant))?;
-        let models = failing_models(&tree, preemptions)?;
-        write(&tree.join(&mutant.file), &original)?;
-        let argued = ARGUED.iter().find(|(code, from, _)| line.contains(code) && mutant.from == *from);
-        let verdict = match (models.is_empty(), argued) {
-            (false, _) => models.join(", "),
-            (true, Some((.., reason))) => format!("no model; {reason}"),
-            (true, None) => {
-                survivors.push(mutant);
-                "NO MODEL FAILS".to_owned()
-            }
+    let models = timed_models(&build(&tree)?, preemptions)?;
+    println!("{} weaker orderings, {} models", mutants.len(), models.len());
+    let (mut rows, mut faults) = (Vec::new(), 0);
+    for mutant in &mutants {
+        let begun = Instant::now();
+        let file = tree.join(&mutant.file);
+        let original = read(&file)?;
+        let line = original.lines().nth(mutant.line - 1).unwrap_or_default().trim().to_owned();
+        write(&file, &weakened(&original, mutant))?;
+        let verdict = build(&tree).map(|models_of| judge(&models_of, &models, preemptions));
+        write(&file, &original)?;
+        let (said, is_fault) = explain(&verdict??, argument(&line, mutant.from));
+        faults += u32::from(is_fault);
+        let row = Row {
+            place: format!("{}:{}", mutant.file.strip_prefix(CRATE).unwrap_or(&mutant.file).display(), mutant.line),
+            change: format!("{} -> {}", mutant.from, mutant.to),
+            said,
+            took: begun.elapsed(),
         };
-        let place = format!("{}:{}", mutant.file.display(), mutant.line);
-        println!("{:>3}/{} {place} {} -> {}: {verdict}", n + 1, mutants.len(), mutant.from, mutant.to);
+        println!("{}/{} {}", rows.len() + 1, mutants.len(), row.line());
+        rows.push(row);
     }
-    if survivors.is_empty() {
+    println!("\nordering          weakened             the model that fails");
+    rows.iter().for_each(|row| println!("{}", row.line()));
+    println!("{} s in all", began.elapsed().as_secs());
+    if faults == 0 {
         println!("loom: each of {} weaker orderings makes a model fail, or has an argument", mutants.len());
         return Ok(());
     }
-    Err(Failure::failed(format!("{} weaker orderings are noticed by no model", survivors.len())))
+    Err(Failure::failed(format!("{faults} weaker orderings are not as they should be")))
+}
+
+impl Row {
+    fn line(&self) -> String {
+        format!("{:<17} {:<20} {} ({} s)", self.place, self.change, self.said, self.took.as_secs())
+    }
+}
+
+/// The argument why no model can miss an ordering, if there is one.
+fn argument(line: &str, from: &str) -> Option<&'static str> {
+    ARGUED.iter().find(|(code, of, _)| line.contains(code) && from == *of).map(|(.., reason)| *reason)
+}
+
+/// A verdict in words, and whether it is other than it should be.
+fn explain(verdict: &Verdict, argument: Option<&str>) -> (String, bool) {
+    match (verdict, argument) {
+        (Verdict::Fails(model), None) => (model.clone(), false),
+        (Verdict::Fails(model), Some(_)) => (format!("{model}, AGAINST THE ARGUMENT"), true),
+        (Verdict::AllHold, Some(reason)) => (format!("no model: {reason}"), false),
+        (Verdict::AllHold, None) => ("NO MODEL FAILS".to_owned(), true),
+        (Verdict::OutOfTime, _) => (format!("NO MODEL FAILS in {MUTANT_SECONDS_MAX} s"), true),
+    }
 }
 
 /// What an ordering may be weakened to, each a loss of one of its halves.
@@ -116,21 +170,70 @@ fn weakened(text: &str, mutant: &Mutant) -> String {
     out
 }
 
-/// The models that fail in the copy. One that cannot be built is an error.
-fn failing_models(tree: &Path, preemptions: u32) -> Result<Vec<String>, Failure> {
-    let mut command =
-        cargo(&["test", "--release", "--quiet", "--locked", "-p", "esker-iobufs", "--lib", "--", "loom_"]);
-    command.current_dir(tree);
-    command.env("LOOM_MAX_PREEMPTIONS", preemptions.to_string());
-    command.env("CARGO_TARGET_DIR", target_dir("loom-mutants").join("built"));
+/// Builds the models of the copy, and returns the program they are in.
+fn build(tree: &Path) -> Result<PathBuf, Failure> {
+    let mut command = cargo(&["test", "--release", "--locked", "-p", "esker-iobufs", "--lib", "--no-run"]);
+    command.current_dir(tree).env("CARGO_TARGET_DIR", target_dir("loom-mutants").join("built"));
     rustflags(&mut command, "--cfg loom");
     let said = hear(&mut command)?;
-    let failed = said.text.lines().filter_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
-    let models: Vec<_> = failed.map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()).collect();
-    if !said.success && models.is_empty() {
-        return Err(Failure::failed(format!("the copy could not be tested:\n{}", said.text)));
+    let program = said.text.lines().find_map(|line| {
+        let (_, path) = line.trim().strip_prefix("Executable unittests")?.split_once('(')?;
+        Some(PathBuf::from(path.strip_suffix(')')?))
+    });
+    match program {
+        Some(program) if said.success => Ok(program),
+        _ => Err(Failure::failed(format!("the copy could not be built:\n{}", said.text))),
     }
-    Ok(models)
+}
+
+/// The models of the unchanged copy, all of which have to hold; those first that take the least time.
+fn timed_models(program: &Path, preemptions: u32) -> Result<Vec<String>, Failure> {
+    let listed = hear(Command::new(program).args(["loom_", "--list"]))?;
+    let mut models = Vec::new();
+    for model in listed.text.lines().filter_map(|line| line.strip_suffix(": test")) {
+        let begun = Instant::now();
+        let limit = Duration::from_secs(MUTANT_SECONDS_MAX);
+        if holds(program, model, preemptions, limit)? != Some(true) {
+            return Err(Failure::failed(format!("{model} does not even hold with every ordering in place")));
+        }
+        models.push((begun.elapsed(), model.to_owned()));
+    }
+    models.sort();
+    Ok(models.into_iter().map(|(_, model)| model).collect())
+}
+
+fn judge(program: &Path, models: &[String], preemptions: u32) -> Result<Verdict, Failure> {
+    let end = Instant::now() + Duration::from_secs(MUTANT_SECONDS_MAX);
+    for model in models {
+        match holds(program, model, preemptions, end.saturating_duration_since(Instant::now()))? {
+            Some(true) => (),
+            Some(false) => return Ok(Verdict::Fails(model.rsplit("::").next().unwrap_or(model).to_owned())),
+            None => return Ok(Verdict::OutOfTime),
+        }
+    }
+    Ok(Verdict::AllHold)
+}
+
+/// Whether a model holds; `None` if it takes longer than it may.
+fn holds(program: &Path, model: &str, preemptions: u32, limit: Duration) -> Result<Option<bool>, Failure> {
+    let mut command = Command::new(program);
+    command.args([model, "--exact"]).env("LOOM_MAX_PREEMPTIONS", preemptions.to_string());
+    // A failure is expected, and its trace takes longer than finding it.
+    command.env("RUST_BACKTRACE", "0").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let cannot = |error: std::io::Error| Failure::failed(format!("cannot run {model}: {error}"));
+    let begun = Instant::now();
+    let mut child = command.spawn().map_err(cannot)?;
+    loop {
+        if let Some(status) = child.try_wait().map_err(cannot)? {
+            return Ok(Some(status.success()));
+        }
+        if begun.elapsed() > limit {
+            child.kill().map_err(cannot)?;
+            child.wait().map_err(cannot)?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Copies what the crate and its dependencies are built from.
@@ -190,8 +293,23 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{mutants_of, weakened};
+    use super::{Verdict, explain, mutants_of, weakened};
     use std::path::Path;
+
+    #[test]
+    fn only_a_failing_model_or_an_argument_is_as_it_should_be() {
+        let fails = Verdict::Fails("loom_a".to_owned());
+        for (verdict, argument, is_fault) in [
+            (&fails, None, false),
+            (&fails, Some("why"), true),
+            (&Verdict::AllHold, None, true),
+            (&Verdict::AllHold, Some("why"), false),
+            (&Verdict::OutOfTime, None, true),
+            (&Verdict::OutOfTime, Some("why"), true),
+        ] {
+            assert_eq!(explain(verdict, argument).1, is_fault, "{verdict:?}, {argument:?}");
+        }
+    }
 
     #[test]
     fn each_ordering_is_weakened_by_itself() {

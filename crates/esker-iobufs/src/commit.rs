@@ -207,9 +207,7 @@ impl Engine {
     pub(crate) fn sync_to(&self, written: Lsn) -> Result<Lsn, EngineError> {
         let guard = StopOnPanic { engine: self, action: IoAction::Sync, offset: FileOffset::new(written.get()) };
         if cfg!(esker_sabotage = "early_ack") {
-            sync::lock(&self.progress).mark_stable(written);
-            // ORDERING: Release pairs with the Acquire in `Engine::stable` [P3].
-            self.stable.store(written.get(), Ordering::Release);
+            self.mark_stable(&mut sync::lock(&self.progress), written);
         }
         let began = Instant::now();
         let synced = if cfg!(esker_sabotage = "sync") { Ok(()) } else { self.file.sync_data() };
@@ -248,12 +246,17 @@ impl Engine {
             progress.rounds.synced(took);
         }
         if written > progress.stable {
-            progress.mark_stable(written);
+            self.mark_stable(&mut progress, written);
             self.source.stable_to(written);
-            // ORDERING: Release pairs with the Acquire in `Engine::stable` [P3].
-            self.stable.store(written.get(), Ordering::Release);
         }
         Ok(progress.stable)
+    }
+
+    /// Moves the watermark.
+    fn mark_stable(&self, progress: &mut Progress, stable: Lsn) {
+        progress.mark_stable(stable);
+        // ORDERING: Release pairs with the Acquire in `Engine::stable` [P3].
+        self.stable.store(stable.get(), Ordering::Release);
     }
 }
 

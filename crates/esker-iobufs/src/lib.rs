@@ -32,11 +32,14 @@
 //! | pair | releasing site | acquiring site | what becomes visible | model |
 //! |---|---|---|---|---|
 //! | P1 | `Slot::open`, store of the word | `Slot::claim`, swap | where the buffer belongs; its memory, handed over from the last life | `loom_a_buffer_is_handed_over_to_its_next_life` |
-//! | P2 | `Slot::leave`, subtraction; `Slot::seal`, swap | `Slot::leave`, `Slot::seal`, `Slot::settled`, `Slot::held_at` | the bytes of all writers; whether to pad | `loom_the_last_writer_out_writes_every_byte`, `loom_a_reader_sees_only_whole_messages`, `loom_the_last_to_leave_but_those_who_hold_wakes_whoever_waits` |
+//! | P2 | `Slot::leave`, subtraction; `Slot::seal`, swap | `Slot::leave`, `Slot::seal`, `Slot::settled`, `Slot::held_at` | the bytes of all writers; whether to pad | `loom_the_last_writer_out_writes_every_byte`, `loom_the_last_writer_out_knows_whether_to_pad`, `loom_a_reader_sees_only_whole_messages`, `loom_the_last_to_leave_but_those_who_hold_wakes_whoever_waits` |
 //! | P3 | `Engine::sync_to`, store of `stable` | `Engine::stable` | what the sync did | `loom_stable_is_seen_only_after_the_sync` |
-//! | P4 | `Readers::open`, store of the life | `Readers::is_open`, load of the life | where the life's bytes belong | `loom_a_reader_sees_only_whole_messages` |
+//! | P4 | `Readers::open`, store of the life | `Readers::life`, load of the life, and `Readers::pin`, fence | where the life's bytes belong | `loom_a_reader_of_a_new_life_sees_where_it_belongs` |
 //! | P5 | `Readers::close`, fence | `Readers::pin` and `Pin::release`, fences | the end of the life, or the pin; that it is awaited, or that it is gone | `loom_a_reader_sees_only_whole_messages` |
 //! | P6 | `Pin::release`, subtraction | `Readers::close`, loads of the pins | that reading is over | `loom_a_reader_sees_only_whole_messages` |
+//!
+//! `cargo xtask loom --mutate` weakens every ordering of these pairs, one at a time and each way it can be, and runs all models:
+//! with each of the 15 weaker orderings one of them fails, and with none of them weakened all hold.
 //!
 //! Everything else is guarded by locks, taken in the order *queue* (of those who need room), *roll*, *progress*, a buffer's
 //! list of reservations; every condition that a thread sleeps for is checked under the lock that its notifier takes.

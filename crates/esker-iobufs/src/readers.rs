@@ -38,7 +38,8 @@ impl Readers {
         // ORDERING: Relaxed: written by whoever opens and closes, one at a time under the roll lock; readers that see it
         // late only take a lock for nothing.
         self.awaited.store(false, Ordering::Relaxed);
-        // ORDERING: Release pairs with the Acquire in `is_open` [P4]: where the life's bytes belong is seen by its readers.
+        // ORDERING: Release pairs with the load in `life` and the fence in `pin` [P4]: where the life's bytes belong is seen by
+        // its readers.
         self.life.store(first.get(), Ordering::Release);
     }
 
@@ -56,7 +57,7 @@ impl Readers {
 
     /// The first LSN of the life that may be read now, if any.
     pub(crate) fn life(&self) -> Option<Lsn> {
-        // ORDERING: Relaxed: a hint; a pin's holder looks again.
+        // ORDERING: Relaxed: a hint; a pin's holder looks again. The fence in `pin` makes it an Acquire of what `open` did [P4].
         let first = self.life.load(Ordering::Relaxed);
         (first != NOBODY).then_some(Lsn::new(first))
     }
@@ -66,15 +67,16 @@ impl Readers {
         let pins = &*self.pins[stripe::of_this_thread()];
         // ORDERING: Relaxed: ordered against `close` by the fence.
         pins.fetch_add(1, Ordering::Relaxed);
-        // ORDERING: SeqCst pairs with the fence in `close` [P5].
+        // ORDERING: SeqCst pairs with the fence in `close` [P5]; and, after `life`, with the Release in `open` [P4].
         fence(Ordering::SeqCst);
         Pin { readers: self, pins }
     }
 
-    /// Whether the life that begins at `first` goes on. For holders of a pin: then it does so as long as they hold it.
+    /// Whether the life that begins at `first`, which [`Readers::life`] returned before the pin was taken, goes on. For holders
+    /// of a pin: then it does so as long as they hold it.
     pub(crate) fn is_open(&self, first: Lsn) -> bool {
-        // ORDERING: Acquire pairs with the Release in `open` [P4].
-        self.life.load(Ordering::Acquire) == first.get()
+        // ORDERING: Relaxed: the same value was seen by `life`, and the fence in `pin` came after that [P4].
+        self.life.load(Ordering::Relaxed) == first.get()
     }
 }
 

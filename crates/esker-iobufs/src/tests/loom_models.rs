@@ -56,6 +56,32 @@ fn loom_the_last_writer_out_writes_every_byte() {
     });
 }
 
+/// Whoever finds that its message does not fit the segment seals the buffer, and the last writer out pads it. Breaks without
+/// the Release of the seal in P2.
+#[test]
+fn loom_the_last_writer_out_knows_whether_to_pad() {
+    model(|| {
+        // The last 128 bytes of a segment, which either of two messages fits.
+        let bench = Arc::new(Bench::new(256, 2, 4096, 4096 - 128));
+        let writers: Vec<_> = [(1, 8), (2, 104)]
+            .into_iter()
+            .map(|(byte, len)| {
+                let bench = bench.clone();
+                thread::spawn(move || bench.append(&vec![byte; len]))
+            })
+            .collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        let end = bench.engine.write_out().unwrap();
+        let mut found = bench.messages(&bench.file.bytes(), end);
+        found.retain(|(_, kind, _)| *kind == MessageKind::Inline);
+        let mut found: Vec<_> = found.into_iter().map(|(.., payload)| payload).collect();
+        found.sort();
+        assert_eq!(found, [vec![1; 8], vec![2; 104]]);
+    });
+}
+
 /// A buffer's memory and place are handed over to its next life. Breaks without P1.
 #[test]
 fn loom_a_buffer_is_handed_over_to_its_next_life() {
@@ -112,27 +138,50 @@ fn loom_a_reader_sees_only_whole_messages() {
     });
 }
 
-/// Whoever sees the watermark also sees what happened before the sync that moved it. Breaks without P3.
+/// A reader that finds a buffer in a life sees where its bytes belong, and how far they are filled, in that life and not in
+/// the one before. Breaks without P4.
+#[test]
+fn loom_a_reader_of_a_new_life_sees_where_it_belongs() {
+    model(|| {
+        let bench = bench();
+        bench.append(&[1; 8]);
+        bench.append(&[2; 8]);
+        bench.engine.seal_open_buffer().unwrap();
+        bench.append(&[3; 8]);
+        let next = bench.engine.reserved();
+        // A thread of its own, so that it can begin at any moment.
+        let reader = {
+            let bench = bench.clone();
+            thread::spawn(move || match bench.engine.read(next, |bytes| bytes[MESSAGE_HEADER_BYTES..32].to_vec()) {
+                Ok(Found::InMemory(payload)) => assert_eq!(payload, [4; 8]),
+                Ok(Found::Written) => assert!(bench.engine.written() > next),
+                Err(error) => assert!(matches!(error, EngineError::NeverReserved { .. }), "{error}"),
+            })
+        };
+        // The first buffer again: over the first message, which is as long.
+        bench.engine.seal_open_buffer().unwrap();
+        assert_eq!(bench.append(&[4; 8]), next);
+        reader.join().unwrap();
+    });
+}
+
+/// Whoever sees the watermark also sees what the sync did that moved it. Breaks without P3.
 #[test]
 #[expect(unsafe_code, reason = "only plain memory tells whether the watermark ordered its reader after its writer")]
 fn loom_stable_is_seen_only_after_the_sync() {
     model(|| {
         let bench = bench();
         let told = Arc::new(BufferMemory::new(8));
+        bench.file.syncs_fill(told.clone());
         let lsn = bench.append(&[1; 8]);
         let writer = {
-            let (bench, told) = (bench.clone(), told.clone());
-            thread::spawn(move || {
-                // Stands for what a caller does before it asks for durability.
-                // SAFETY: I2 (exclusive ranges): nobody else touches the memory before it sees the watermark [P3].
-                unsafe { told.range_mut(0..8) }.fill(1);
-                bench.engine.make_stable(lsn).unwrap();
-            })
+            let bench = bench.clone();
+            thread::spawn(move || assert!(bench.engine.make_stable(lsn).unwrap() > lsn))
         };
         while bench.engine.stable() <= lsn {
             thread::yield_now();
         }
-        // SAFETY: I3 (writers first): the only write came before the watermark that was just seen [P3].
+        // SAFETY: I3 (writers first): the only sync came before the watermark that was just seen [P3].
         assert_eq!(unsafe { told.range(0..8) }, [1; 8]);
         assert_eq!(payloads(&bench, &bench.file.synced(), bench.engine.stable()), [[1; 8]]);
         writer.join().unwrap();

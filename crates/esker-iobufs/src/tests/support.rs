@@ -4,14 +4,14 @@
 use std::{
     io::{self, IoSlice},
     mem,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::Duration,
 };
 
 use esker_format::{Epoch, FileOffset, LogId, Lsn, Message, MessageKind, ScanContext, Scanner, SegmentBytes};
 use esker_storage::StorageFile;
 
-use crate::{ActiveSegment, IoBufs, Options, SegmentSource, SourceError};
+use crate::{ActiveSegment, IoBufs, Options, SegmentSource, SourceError, memory::BufferMemory};
 
 /// After how many bytes the benches' sources are asked to have them synced.
 pub(super) const UNSYNCED_BYTES_MAX: u64 = 2000;
@@ -33,6 +33,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, Default)]
 pub(super) struct TestFile {
     state: Mutex<FileState>,
+    /// What a sync does besides, where loom sees it.
+    told: OnceLock<Arc<BufferMemory>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,11 @@ impl TestFile {
     /// Lets every write and sync panic.
     pub(super) fn panic_from_now_on(&self) {
         lock(&self.state).panics = true;
+    }
+
+    /// Lets syncs fill the first eight bytes of some memory with ones.
+    pub(super) fn syncs_fill(&self, told: Arc<BufferMemory>) {
+        self.told.set(told).unwrap();
     }
 
     /// Makes syncs slow, so that others come while one is under way.
@@ -155,6 +162,13 @@ impl StorageFile for TestFile {
         let kind = state.sync_error;
         state.fail(kind)?;
         state.synced = state.bytes.clone();
+        drop(state);
+        if let Some(told) = self.told.get() {
+            #[expect(unsafe_code, reason = "only plain memory tells whether a sync is ordered before what follows it")]
+            // SAFETY: I2 (exclusive ranges): one sync is under way at a time, and nobody reads the memory before it sees the
+            // watermark that the sync moves [P3].
+            unsafe { told.range_mut(0..8) }.fill(1);
+        }
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask loom`: the engine's models, under every schedule that loom can tell apart.
+//! `cargo xtask loom`: the models of the latch-free crates, under every schedule that loom can tell apart.
 
 use std::process::Command;
 
@@ -6,18 +6,20 @@ use crate::args::Args;
 use crate::mutate;
 use crate::run::{Failure, cargo, listen, rustflags, target_dir};
 
+/// The crates whose threads share memory by other means than the standard library's locks.
+pub(crate) const LATCH_FREE: &[&str] = &["esker-iobufs"];
 /// Two preemptions find what is known to be findable in protocols of two or three threads, in minutes.
 const PREEMPTIONS: u32 = 2;
 
 pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
     let preemptions = args.value("--preemptions")?.unwrap_or(PREEMPTIONS);
     let mutate_all = args.flag("--mutate");
-    let model = args.positional();
+    let which = args.positional();
     args.finish()?;
     if mutate_all {
-        return mutate::run(preemptions);
+        return mutate::run(which.as_deref(), preemptions);
     }
-    check(model.as_deref(), preemptions)
+    check(which.as_deref(), preemptions)
 }
 
 /// Runs the models whose name contains `model`, or all, and fails if there is none.
@@ -47,8 +49,8 @@ pub(crate) fn check(model: Option<&str>, preemptions: u32) -> Result<(), Failure
 }
 
 fn tests(preemptions: u32, filter: &[&str]) -> Command {
-    let mut command = cargo(&["test", "--release", "-p", "esker-iobufs", "--lib", "--"]);
-    command.args(filter);
+    let mut command = cargo(&["test", "--release", "--lib"]);
+    command.args(LATCH_FREE.iter().flat_map(|name| ["-p", name])).arg("--").args(filter);
     command.env("LOOM_MAX_PREEMPTIONS", preemptions.to_string()).env("CARGO_TARGET_DIR", target_dir("loom"));
     rustflags(&mut command, "--cfg loom");
     command

@@ -44,7 +44,7 @@ cargo xtask COMMAND
                                        repository; --bless writes that anew
   fuzz [TARGET|all] [--seconds N]      fuzzing with libFuzzer, 60 seconds each unless told; without a target lists them
   loom [MODEL] [--preemptions N]       the engine's models under every schedule with at most N preemptions (2)
-       [--mutate]                      with each ordering of the engine weakened, one at a time: a model has to fail
+  loom --mutate [CRATE]                with each ordering of one crate or all weakened, one at a time: a model has to fail
   crash [--seed S] [--runs N]          simulated power cuts; a failing seed is printed and can be run again
         [--sabotage NAME|all]          with a safety measure removed: the runs have to fail
         [--exhaustive]                 every crash state of small workloads, some 66 million

@@ -1,4 +1,5 @@
-//! `cargo xtask loom --mutate`: weakens each ordering of the engine, one at a time, and expects a model to fail.
+//! `cargo xtask loom --mutate`: weakens each ordering of the latch-free crates, one at a time, and expects a model of that
+//! crate to fail.
 //!
 //! Works on a copy of the sources in the target folder. Each model runs in a process of its own, because one that fails may
 //! take its process with it; the quickest come first, the first that fails ends the matter, and all of them together have a
@@ -12,10 +13,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::loom::LATCH_FREE;
 use crate::run::{Failure, cargo, hear, root, rustflags, target_dir};
 
-/// The crate whose orderings are weakened.
-const CRATE: &str = "crates/esker-iobufs/src";
 /// Orderings whose weakening no model can notice, by what stands in their line of code, with the reason.
 const ARGUED: &[(&str, &str, &str)] = &[];
 /// How long the models together may take for one weakening.
@@ -52,54 +52,73 @@ struct Row {
     took: Duration,
 }
 
-pub(crate) fn run(preemptions: u32) -> Result<(), Failure> {
+/// Weakens the orderings of this crate, or of all.
+pub(crate) fn run(package: Option<&str>, preemptions: u32) -> Result<(), Failure> {
     let began = Instant::now();
+    let packages = chosen(package)?;
     let tree = target_dir("loom-mutants").join("tree");
     copy_sources(&tree)?;
-    let mut mutants = Vec::new();
-    for file in sources(&tree.join(CRATE))? {
-        let text = read(&file)?;
-        let name = file.strip_prefix(&tree).expect("it was found there").to_owned();
-        mutants.extend(mutants_of(&name, &text));
-    }
-    if mutants.is_empty() {
-        return Err(Failure::failed("not one ordering was found"));
-    }
-    let models = timed_models(&build(&tree)?, preemptions)?;
-    println!("{} weaker orderings, {} models", mutants.len(), models.len());
     let (mut rows, mut faults) = (Vec::new(), 0);
-    for mutant in &mutants {
-        let begun = Instant::now();
-        let file = tree.join(&mutant.file);
-        let original = read(&file)?;
-        let line = original.lines().nth(mutant.line - 1).unwrap_or_default().trim().to_owned();
-        write(&file, &weakened(&original, mutant))?;
-        let verdict = build(&tree).map(|models_of| judge(&models_of, &models, preemptions));
-        write(&file, &original)?;
-        let (said, is_fault) = explain(&verdict??, argument(&line, mutant.from));
-        faults += u32::from(is_fault);
-        let row = Row {
-            place: format!("{}:{}", mutant.file.strip_prefix(CRATE).unwrap_or(&mutant.file).display(), mutant.line),
-            change: format!("{} -> {}", mutant.from, mutant.to),
-            said,
-            took: begun.elapsed(),
-        };
-        println!("{}/{} {}", rows.len() + 1, mutants.len(), row.line());
-        rows.push(row);
+    for name in packages {
+        faults += mutate(name, &tree, preemptions, &mut rows)?;
     }
-    println!("\nordering          weakened             the model that fails");
+    println!("\nordering                               weakened             the model that fails");
     rows.iter().for_each(|row| println!("{}", row.line()));
     println!("{} s in all", began.elapsed().as_secs());
     if faults == 0 {
-        println!("loom: each of {} weaker orderings makes a model fail, or has an argument", mutants.len());
+        println!("loom: each of {} weaker orderings makes a model fail, or has an argument", rows.len());
         return Ok(());
     }
     Err(Failure::failed(format!("{faults} weaker orderings are not as they should be")))
 }
 
+fn chosen(package: Option<&str>) -> Result<Vec<&'static str>, Failure> {
+    let chosen: Vec<_> = LATCH_FREE.iter().copied().filter(|name| package.is_none_or(|it| it == *name)).collect();
+    if chosen.is_empty() {
+        return Err(Failure::Usage(format!("orderings are weakened in {}", LATCH_FREE.join(", "))));
+    }
+    Ok(chosen)
+}
+
+/// Weakens the orderings of one crate, adds a row for each, and says how many are not as they should be.
+fn mutate(package: &str, tree: &Path, preemptions: u32, rows: &mut Vec<Row>) -> Result<u32, Failure> {
+    let mut mutants = Vec::new();
+    for file in sources(&tree.join("crates").join(package).join("src"))? {
+        let text = read(&file)?;
+        let name = file.strip_prefix(tree).expect("it was found there").to_owned();
+        mutants.extend(mutants_of(&name, &text));
+    }
+    if mutants.is_empty() {
+        return Err(Failure::failed(format!("not one ordering was found in {package}")));
+    }
+    let models = timed_models(&build(tree, package)?, preemptions)?;
+    println!("{package}: {} weaker orderings, {} models", mutants.len(), models.len());
+    let mut faults = 0;
+    for (at, mutant) in mutants.iter().enumerate() {
+        let begun = Instant::now();
+        let file = tree.join(&mutant.file);
+        let original = read(&file)?;
+        let line = original.lines().nth(mutant.line - 1).unwrap_or_default().trim().to_owned();
+        write(&file, &weakened(&original, mutant))?;
+        let verdict = build(tree, package).map(|models_of| judge(&models_of, &models, preemptions));
+        write(&file, &original)?;
+        let (said, is_fault) = explain(&verdict??, argument(&line, mutant.from));
+        faults += u32::from(is_fault);
+        let row = Row {
+            place: format!("{}:{}", mutant.file.strip_prefix("crates").unwrap_or(&mutant.file).display(), mutant.line),
+            change: format!("{} -> {}", mutant.from, mutant.to),
+            said,
+            took: begun.elapsed(),
+        };
+        println!("{}/{} {}", at + 1, mutants.len(), row.line());
+        rows.push(row);
+    }
+    Ok(faults)
+}
+
 impl Row {
     fn line(&self) -> String {
-        format!("{:<17} {:<20} {} ({} s)", self.place, self.change, self.said, self.took.as_secs())
+        format!("{:<38} {:<20} {} ({} s)", self.place, self.change, self.said, self.took.as_secs())
     }
 }
 
@@ -170,9 +189,9 @@ fn weakened(text: &str, mutant: &Mutant) -> String {
     out
 }
 
-/// Builds the models of the copy, and returns the program they are in.
-fn build(tree: &Path) -> Result<PathBuf, Failure> {
-    let mut command = cargo(&["test", "--release", "--locked", "-p", "esker-iobufs", "--lib", "--no-run"]);
+/// Builds the models of the copy of a crate, and returns the program they are in.
+fn build(tree: &Path, package: &str) -> Result<PathBuf, Failure> {
+    let mut command = cargo(&["test", "--release", "--locked", "-p", package, "--lib", "--no-run"]);
     command.current_dir(tree).env("CARGO_TARGET_DIR", target_dir("loom-mutants").join("built"));
     rustflags(&mut command, "--cfg loom");
     let said = hear(&mut command)?;
@@ -271,7 +290,9 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     for entry in entries {
         let path = entry.map_err(|error| cannot("list", folder, &error))?.path();
         let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
-        if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+        if path.is_dir() && !is_test {
+            found.extend(sources(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
             found.push(path);
         }
     }
@@ -293,7 +314,7 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, explain, mutants_of, weakened};
+    use super::{LATCH_FREE, Verdict, chosen, explain, mutants_of, weakened};
     use std::path::Path;
 
     #[test]
@@ -309,6 +330,13 @@ mod tests {
         ] {
             assert_eq!(explain(verdict, argument).1, is_fault, "{verdict:?}, {argument:?}");
         }
+    }
+
+    #[test]
+    fn one_crate_is_chosen_by_its_name() {
+        assert_eq!(chosen(Some("esker-iobufs")).unwrap(), ["esker-iobufs"]);
+        assert_eq!(chosen(None).unwrap(), LATCH_FREE);
+        assert!(chosen(Some("iobufs")).is_err());
     }
 
     #[test]

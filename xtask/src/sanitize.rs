@@ -2,16 +2,14 @@
 //!
 //! Both come with the stable toolchain on Linux; the flags that turn them on are unstable, which `RUSTC_BOOTSTRAP` lifts.
 //! The standard library is not instrumented, so ThreadSanitizer does not see what a wait for one of its locks orders. The
-//! engine takes its locks by attempts under `--cfg esker_tsan`, which are compiled into it and are seen; `thread.supp`
+//! latch-free crates take their locks by attempts under `--cfg esker_tsan`, which are compiled into them and are seen; `thread.supp`
 //! names the few places left where the gap shows, and nothing of ours.
 
 use std::process::Command;
 
 use crate::args::Args;
+use crate::loom::LATCH_FREE;
 use crate::run::{Failure, cargo, root, run as execute, rustflags, target_dir};
-
-/// The only layer whose threads share memory by other means than the standard library's locks.
-const LOCK_FREE: &str = "esker-iobufs";
 
 pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
     let which = args.positional();
@@ -33,7 +31,7 @@ fn address() -> Result<(), Failure> {
 fn thread() -> Result<(), Failure> {
     let mut command = tests("thread", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg esker_tsan")?;
     command.env("TSAN_OPTIONS", suppressions("thread.supp"));
-    execute(command.args(["-p", LOCK_FREE, "--lib"]))
+    execute(command.args(LATCH_FREE.iter().flat_map(|name| ["-p", name])).arg("--lib"))
 }
 
 /// `cargo test` with a sanitizer. The target is named so that build scripts and macros are built without it; doctests

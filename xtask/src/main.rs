@@ -43,7 +43,8 @@ cargo xtask COMMAND
   counts [--bless]                     instructions of the hot paths, counted by callgrind, beside the baseline of the
                                        repository; --bless writes that anew
   fuzz [TARGET|all] [--seconds N]      fuzzing with libFuzzer, 60 seconds each unless told; without a target lists them
-  loom [MODEL] [--preemptions N]       the engine's models under every schedule with at most N preemptions (2)
+  loom [MODEL] [--preemptions N]       models of the engine and of the page table, under every schedule with at most N
+                                       preemptions (2)
   loom --mutate [CRATE]                with each ordering of one crate or all weakened, one at a time: a model has to fail
   crash [--seed S] [--runs N]          simulated power cuts; a failing seed is printed and can be run again
         [--sabotage NAME|all]          with a safety measure removed: the runs have to fail

@@ -7,9 +7,11 @@
 //!
 //! - **T1 (direction):** no layer depends on one above it, not even for its tests (`graph`).
 //! - **T2 (packages):** members share the lints, and describe and license themselves (`packages`).
-//! - **T3 (safety):** `unsafe` is in the engine alone, and every use says which invariant makes it sound (`sources`).
-//! - **T4 (orderings):** every memory ordering of the engine says what it pairs with (`sources`).
-//! - **T5 (sync shim):** the engine takes threads, locks and atomics from its `sync` module, or loom would not see them.
+//! - **T3 (safety):** `unsafe` is in the engine and in the page table alone, and every use says which invariant makes it sound
+//!   (`sources`).
+//! - **T4 (orderings):** every memory ordering of the latch-free crates says what it pairs with (`sources`).
+//! - **T5 (sync shim):** the latch-free crates take threads, locks and atomics from their `sync` modules, or loom would not see
+//!   them.
 //! - **T6 (modules):** every module says what it owns; no `mod.rs` (`sources`).
 //! - **T7 (attic):** no leftovers, no paths of somebody's machine, no other registry than the public one (`text`).
 //! - **T8 (format):** the tables of FORMAT.md and the layout constants say the same (`format_spec`).

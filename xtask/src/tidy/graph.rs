@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("esker-iobufs", &["esker-header", "esker-format", "esker-storage"]),
     ("esker-log", &["esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-streams", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
+    ("esker-pages", &["esker-format"]),
     ("esker", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-cli", &["esker"]),
 ];
@@ -124,6 +125,7 @@ mod tests {
             refused("esker-segments", "esker-iobufs", kind, version);
             refused("esker-iobufs", "esker-segments", kind, version);
             refused("esker-log", "esker", kind, version);
+            refused("esker-pages", "esker-iobufs", kind, version);
         }
     }
 
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn unknown_layer_has_to_state_its_place() {
-        let package = Package { name: "esker-pages".into(), ..Package::default() };
+        let package = Package { name: "esker-unknown".into(), ..Package::default() };
         assert_eq!(check(&[package]).len(), 1);
     }
 

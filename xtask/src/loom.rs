@@ -7,7 +7,7 @@ use crate::mutate;
 use crate::run::{Failure, cargo, listen, rustflags, target_dir};
 
 /// The crates whose threads share memory by other means than the standard library's locks.
-pub(crate) const LATCH_FREE: &[&str] = &["esker-iobufs", "esker-pages"];
+pub(crate) const LATCH_FREE: &[&str] = &["esker-iobufs", "esker-page-table"];
 /// Two preemptions find what is known to be findable in protocols of two or three threads, in minutes.
 const PREEMPTIONS: u32 = 2;
 

@@ -1,85 +1,93 @@
-//! A latch-free page table over a log: which pages are in memory, where in the log the others are, and what changed since
-//! the last checkpoint.
+//! A store of pages in a log: compare-and-swap, deltas, a cache, cleaning and checkpoints.
 //!
-//! Owns the map from page ids to nodes and records ([`PageTable`]), when a node's memory is freed ([`Guard`]), the choice of
-//! ids ([`PageIds`]) and which regions are dirty. Refuses I/O, and to know what a page holds: `N` is its user's.
-//!
-//! # Should I use this crate?
-//!
-//! Use it if you build a store of pages that lie in a log, such as a B-tree or a key-value store, larger than memory and
-//! used by many threads: it is the one place where they meet. For a log, use [`esker`](https://docs.rs/esker). If all your
-//! values fit into memory, a concurrent hash map does, and needs no ids from zero on.
+//! Owns the records of pages, the order of changes, which records are live, and recovery. Refuses to know what pages hold.
+//! Where pages are is kept by [`esker_page_table`], and what is written and freed by [`esker_streams`].
 //!
 //! # Example
 //!
 //! ```
-//! use esker_pages::{Entry, PageIds, PageTable, Stored, Version, pin};
-//! use esker_format::Lsn;
+//! use std::sync::Arc;
+//! use esker_pages::{Error, Options, Store};
+//! use esker_storage::MemStorage;
 //!
-//! let (ids, table) = (PageIds::new(), PageTable::<String>::new());
-//! let page = ids.allocate().expect("there are 2^40");
-//! let guard = pin();
-//!
-//! let Ok(node) = table.replace(page, Entry::Vacant, Box::new("first".into()), &guard) else { panic!("nobody else is there") };
-//! // Written to the log, it need not stay in memory.
-//! let stored = Stored { lsn: Lsn::new(64), len: 5, version: Version::new(1).expect("not zero") };
-//! assert!(table.evict(page, node, stored, &guard).is_ok());
-//! assert_eq!(node, "first"); // as long as the guard is held
-//!
-//! let Entry::Stored(found) = table.load(page, &guard) else { panic!("it was evicted") };
-//! assert_eq!(found, stored);
+//! let store = Store::open(Arc::new(MemStorage::default()), Options::new())?;
+//! let page = store.allocate()?;
+//! let first = store.replace(page, None, b"one")?;
+//! let second = store.replace(page, Some(first), b"two")?;
+//! // Whoever still believes in the first version is told of the second.
+//! let late = store.replace(page, Some(first), b"three");
+//! assert_eq!(late.unwrap_err().conflict(), Some(Some(second)));
+//! store.flush()?;
+//! assert_eq!(&*store.get(page)?.unwrap().content, b"two");
+//! store.close()?;
+//! # Ok::<(), Error>(())
 //! ```
+//!
+//! # What holds
+//!
+//! - **Each page is linearizable**: a change succeeds only against the version that it names, and what [`Store::get`] returns
+//!   was so at some moment during the call.
+//! - **All changes have one order**, in which a change comes after those that its thread saw. After a crash there are the
+//!   changes up to some place in this order, and none beyond it.
+//! - **What a [flush](Store::flush) returned for is there**: all changes that were made before it was called.
+//! - **Versions only grow**, of each page and of an id that is used again, across crashes too.
 //!
 //! # Invariants
 //!
-//! - **I1 (one owner):** the address in a word is that of a boxed node which this table owns. One exchange puts it into one
-//!   word, once; whichever exchange takes it out retires it, or the drop of the table drops it.
-//! - **I2 (pinned nodes):** a node that was found under a guard is not dropped while that guard is held, nor while the table
-//!   is borrowed.
-//! - **I3 (chunks stay):** a chunk of entries that was published stays where it is until the table is dropped, and so does a
-//!   level of the directory.
-//! - **I4 (details):** length and version of an entry are written only by the holder of its region's eviction lock, after
-//!   that was counted, and only while the entry is not stored; and only such a holder makes an entry stored. Before the table
-//!   is shared, whoever has it does both.
-//! - **I5 (marked after):** whatever a checkpoint has to tell of is first changed, then marked, before the call returns.
+//! - **W1 (a record is a fact)**, **W2 (numbers are dense)**, **W3 (flushes cover)**: see below.
+//! - **C1 (checkpoints are whole):** a checkpoint counts from when its root is durable, and everything that it tells of was
+//!   durable before.
+//! - **C2 (graves stay):** the record that says that a page is gone stays live until a checkpoint that began after it counts.
+//! - **C3 (moved is the same):** a record is moved under its number; before its segment is used again, the copy is durable.
+//! - **C4 (exact books):** when no call is under way, the live bytes of each segment are the sum of the records that the table
+//!   and the graves name.
 //!
-//! # Ordering pairs
+//! # The order of a change
 //!
-//! | pair | releasing site | acquiring site | what becomes visible | model |
-//! |---|---|---|---|---|
-//! | P1 | `Chunk::exchange`, swap | `Chunk::load`, `Chunk::load_with_details`, loads of the word | the node | `loom_a_node_is_seen_as_it_was_put_in`, `loom_a_node_is_seen_in_the_place_of_a_record` |
-//! | P2 | `Chunk::evict`, swap | `Chunk::load_with_details`, load of the word | the record's details | `loom_a_record_is_seen_with_its_details`, `loom_details_of_two_records_are_not_mixed` |
-//! | P3 | `Chunk::evict`, stores of the count and of the details | `Chunk::load_with_details`, loads of the count and of the details | that an eviction has begun; that the record before it is gone | `loom_details_of_two_records_are_not_mixed`, `loom_details_are_not_those_of_a_failed_eviction` |
-//! | P4 | `publish` in the directory, swap | `Directory::level`, `chunk`, loads of the pointers | a level, a chunk | `loom_chunks_are_seen_as_they_were_made` |
-//! | P5 | `Chunk::mark_dirty`, fence | `after_taking`, fence | the change; or that the mark was taken | `loom_no_change_is_lost_between_two_checkpoints` |
+//! A writer (1) reserves room for the record, whose place is known from then on; (2) takes the next number, which is the
+//! page's new version; (3) exchanges the page's entry in the table, by one compare-and-swap; (4) keeps the books; and
+//! (5) completes the record, so that it may be written. If another one was faster at (3), the record says that its number
+//! changed nothing.
 //!
-//! `cargo xtask loom` runs the models. They check the words, not the epochs: in a model, retired nodes are kept until the
-//! table is dropped. That the collector frees nothing too early is [crossbeam-epoch](https://docs.rs/crossbeam-epoch)'s own
-//! claim, with models of its own; that the table uses it rightly is what the tests with threads check, of which each node
-//! knows whether it was dropped, and which `cargo xtask sanitize` runs under AddressSanitizer and ThreadSanitizer.
-//!
-//! # Why it is done like this
-//!
-//! - **One word decides.** An LSN has 63 bits, and nodes lie at even addresses. So one swap goes from any state to any other,
-//!   and as a node is not freed while somebody who has seen it holds a guard, an address does not come back meanwhile.
-//! - **Details lie beside the word** rather than in an allocation for each stored page, which would take 32 bytes or more with
-//!   its header. A reader has to put word and details together. That the word is the same before and after does not prove that
-//!   they belong together: a node that was not changed is evicted to the record that it came from, and in between somebody may
-//!   have tried to evict it to another and failed. So evictions are counted, by region, and a reader looks again if one has
-//!   begun meanwhile. This asks nothing of LSNs and versions.
-//! - **Evictors of one region take turns** by a lock that nobody else takes: they have just written a page.
-//! - **Marks cost a fence**, but the line that they lie on is written only when the first page of a region changes after a
-//!   checkpoint. A swap that always writes would need no fence, and all who change pages of one region would take that line
-//!   from each other.
+//! - The number is taken after the entry was seen that it replaces, so numbers grow along each page, and along whatever a
+//!   thread does.
+//! - A flush waits for all reservations made before it. So whatever was numbered before a flush is durable after it, also
+//!   what other threads were about to do; and there is no number below that is missing.
+//! - A checkpoint notes the ends of the streams, and then flushes. Each record below those ends has been through (3) then, so
+//!   that the table tells of it; each record beyond is read again by the next opening.
+//! - Cleaning does the same as a writer, but keeps the number, and gives way if the page has changed. Versions stay what
+//!   users have seen.
+//! - A page that is put out of memory leaves the place of its record in the table. That the record may not be written yet
+//!   does not matter: the stream finds it in its buffers.
 
-mod ids;
-mod page;
+#![forbid(unsafe_code)]
+
+mod books;
+mod cache;
+mod checkpoint;
+mod clean;
+mod error;
+mod large;
+mod merge;
+mod node;
+mod notes;
+mod open;
+mod options;
+mod read;
+mod record;
+mod stats;
+mod store;
 mod sync;
-mod table;
+mod upkeep;
+mod write;
 
-pub use ids::{NotInUse, PageIds};
-pub use page::{PageId, REGION_PAGES, Region, Stored, Version};
-pub use table::{Conflict, Entry, Guard, PageTable, pin};
+pub use error::Error;
+pub use esker_page_table::{PageId, Version};
+pub use esker_storage as storage;
+pub use merge::Merge;
+pub use options::{CACHE_BYTES_DEFAULT, CHAIN_MAX_DEFAULT, CHECKPOINT_BYTES_DEFAULT, Options};
+pub use stats::Stats;
+pub use store::{Page, Store};
 
 #[cfg(test)]
 mod tests;

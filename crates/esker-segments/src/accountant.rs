@@ -96,6 +96,11 @@ impl Accountant {
         self
     }
 
+    /// As [`with_slots_max`](Accountant::with_slots_max), later.
+    pub fn set_slots_max(&mut self, slots_max: u32) {
+        self.slots_max = slots_max;
+    }
+
     /// The most slots the file may have.
     #[must_use]
     pub fn slots_max(&self) -> u32 {

@@ -77,9 +77,8 @@ impl Opening {
         let ledger = Log::open(storage.clone(), ledger_options)?;
         let table = match read_ledger(&ledger, &mut notes)? {
             Some(table) => table,
-            None if ledger.end_lsn() == ledger.floor() || ledger.report().created => {
-                create(storage.as_ref(), &ledger, segment_bytes, options.log_id)?
-            }
+            // Also if an earlier opening came no further than to the ledger.
+            None if is_empty(&ledger)? => create(storage.as_ref(), &ledger, segment_bytes, options.log_id)?,
             None => return Err(Error::NotEsker { reason: NoteError::NoBeginning.to_string() }),
         };
         let file = storage.open(DATA, Access::ReadWrite).map_err(|error| match error.kind() {
@@ -89,6 +88,16 @@ impl Opening {
         let slots =
             Slots::survey(file.as_ref(), table.log_id, table.segment_bytes, |base| table.segments.contains_key(&base))?;
         Ok(Self { options: options.clone(), ledger, table, file, slots, found: BTreeMap::new() })
+    }
+
+    /// A note of the owner, by where it was shown to be.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Log::read`].
+    pub fn note(&self, lsn: Lsn) -> Result<Vec<u8>, Error> {
+        let record = self.ledger.read(lsn)?;
+        ledger::as_owners(record.payload()).map(<[u8]>::to_vec).ok_or(Error::NotARecord { lsn })
     }
 
     /// The highest mark that the owner gave with [freed](Streams::reclaim) segments.
@@ -226,6 +235,11 @@ impl Opening {
         }
         file.sync_data().map_err(|error| error::io("sync", DATA, error))
     }
+}
+
+/// Whether a ledger never had a note.
+fn is_empty(ledger: &Log) -> Result<bool, Error> {
+    Ok(ledger.iter_from(ledger.floor())?.next_record().transpose()?.is_none())
 }
 
 /// The table that the ledger amounts to; `None` if it says nothing of a store.

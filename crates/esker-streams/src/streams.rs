@@ -328,6 +328,17 @@ impl Streams {
         Ok(root)
     }
 
+    /// The most segments that the file may have.
+    #[must_use]
+    pub fn segments_max(&self) -> u32 {
+        lock(&self.shared.state).accountant.slots_max()
+    }
+
+    /// Changes the most segments that the file may have. If it has more, they stay, and are used again.
+    pub fn set_segments_max(&self, segments: u32) {
+        lock(&self.shared.state).accountant.set_slots_max(segments);
+    }
+
     /// How long the ledger is, in bytes.
     #[must_use]
     pub fn ledger_bytes(&self) -> u64 {
@@ -438,11 +449,20 @@ impl Streams {
         drop(state);
         let count = ready.len() as u32;
         let tickets: Vec<_> = ready.into_iter().map(|retired| retired.ticket).collect();
-        let let_go = self.shared.clone();
+        let let_go = Arc::downgrade(&self.shared);
         // Whoever looked up a place before it left the table is pinned now.
-        crossbeam_epoch::pin().defer(move || let_go.release(tickets));
+        crossbeam_epoch::pin().defer(move || {
+            if let Some(shared) = let_go.upgrade() {
+                shared.release(tickets);
+            }
+        });
         hurry_readers_out();
         Ok(count)
+    }
+
+    /// Offers what waits for readers to be let go: it is, once no reader is left that may have looked it up.
+    pub fn hurry_readers(&self) {
+        hurry_readers_out();
     }
 
     /// Counters since the store was opened, and the state of its segments.

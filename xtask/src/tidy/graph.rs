@@ -17,7 +17,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("esker-iobufs", &["esker-header", "esker-format", "esker-storage"]),
     ("esker-log", &["esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-streams", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
-    ("esker-pages", &["esker-format"]),
+    ("esker-page-table", &["esker-format"]),
+    (
+        "esker-pages",
+        &["esker-streams", "esker-page-table", "esker-log", "esker-segments", "esker-format", "esker-storage"],
+    ),
     ("esker", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-cli", &["esker"]),
 ];
@@ -125,7 +129,7 @@ mod tests {
             refused("esker-segments", "esker-iobufs", kind, version);
             refused("esker-iobufs", "esker-segments", kind, version);
             refused("esker-log", "esker", kind, version);
-            refused("esker-pages", "esker-iobufs", kind, version);
+            refused("esker-page-table", "esker-iobufs", kind, version);
         }
     }
 

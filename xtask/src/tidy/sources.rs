@@ -4,11 +4,12 @@ use super::code::{Line, lines, notes};
 use super::{Finding, Source};
 
 /// The crates with atomics.
-const LATCH_FREE: &[&str] = &["crates/esker-iobufs/", "crates/esker-pages/"];
+const LATCH_FREE: &[&str] = &["crates/esker-iobufs/", "crates/esker-page-table/"];
 /// The module of each that may name the standard library's.
 const SHIM: &str = "src/sync.rs";
 /// Where `unsafe` may be, by how the path begins.
-const UNSAFE: &[&str] = &["crates/esker-iobufs/", "crates/esker-pages/src/table.rs", "crates/esker-pages/src/table/"];
+const UNSAFE: &[&str] =
+    &["crates/esker-iobufs/", "crates/esker-page-table/src/table.rs", "crates/esker-page-table/src/table/"];
 const ORDERINGS: &[&str] = &["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"];
 
 pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
@@ -198,10 +199,10 @@ mod tests {
 
     #[test]
     fn unsafe_is_in_the_engine_and_in_the_table_alone() {
-        for path in ["crates/esker-log/src/lib.rs", "xtask/src/main.rs", "crates/esker-pages/src/ids.rs"] {
+        for path in ["crates/esker-log/src/lib.rs", "xtask/src/main.rs", "crates/esker-page-table/src/ids.rs"] {
             finds("outside", path, "// SAFETY: I2.\nunsafe { f() }");
         }
-        for path in ["crates/esker-pages/src/table.rs", "crates/esker-pages/src/table/chunk.rs"] {
+        for path in ["crates/esker-page-table/src/table.rs", "crates/esker-page-table/src/table/chunk.rs"] {
             passes(path, "// SAFETY: I2.\nunsafe { f() }");
             finds("T3", path, "unsafe { f() }");
         }
@@ -213,7 +214,7 @@ mod tests {
         passes(ENGINE, "// ORDERING: Acquire, pairs with [P1].\nlet x = a.load(Ordering::Acquire);");
         passes(ENGINE, "let x = a.load(Ordering::Relaxed); // ORDERING: Relaxed, a hint.");
         passes(ENGINE, "if a.cmp(&b) == std::cmp::Ordering::Less {}");
-        for path in [ENGINE, "crates/esker-pages/src/table/chunk.rs"] {
+        for path in [ENGINE, "crates/esker-page-table/src/table/chunk.rs"] {
             finds("T4", path, "let x = a.load(Ordering::Acquire);");
         }
         finds(
@@ -240,9 +241,9 @@ mod tests {
             "pub(crate) use std::{\n    fmt,\n    thread,\n};",
         ] {
             finds("T5", ENGINE, text);
-            finds("T5", "crates/esker-pages/src/ids.rs", text);
+            finds("T5", "crates/esker-page-table/src/ids.rs", text);
             passes("crates/esker-iobufs/src/sync.rs", text);
-            passes("crates/esker-pages/src/sync.rs", text);
+            passes("crates/esker-page-table/src/sync.rs", text);
             passes("crates/esker-iobufs/src/tests/claim.rs", text);
             passes("crates/esker-log/src/lib.rs", text);
         }

@@ -1,274 +1,274 @@
-//! Examples of what each call does when it does it.
+//! One call after the other.
 
-use std::{ops::Bound, sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use super::support::{Census, Seen, Table, look, page, record, resident, seen};
-use crate::{Entry, PageId, PageIds, PageTable, REGION_PAGES, Region, Stored, Version, pin};
+use esker_storage::{MemStorage, Storage};
 
-const REGION: u64 = REGION_PAGES as u64;
+use super::support::{Rng, audit, options, page, pages_of};
+use crate::{Error, Options, PageId, Store, Version};
 
-/// The regions that are dirty, by their first page, divided by a region's length.
-fn dirty(table: &Table) -> Vec<u64> {
-    table.take_dirty().into_iter().map(|region| region.pages().start().get() / REGION).collect()
+fn store() -> Store {
+    Store::open(Arc::new(MemStorage::default()), options()).unwrap()
 }
 
-fn region(n: u64) -> Region {
-    page(n * REGION).region()
+fn version(number: u64) -> Version {
+    Version::new(number).unwrap()
 }
 
-/// A table with page 7 in memory, as node 1, and nothing dirty.
-fn with_node(census: &Arc<Census>) -> Table {
-    let table = Table::new();
-    table.replace(page(7), Entry::Vacant, census.node(1), &pin()).unwrap();
-    assert_eq!(dirty(&table), [0]);
-    table
-}
-
-/// A table with page 7 in the log, as this record, and nothing dirty.
-fn with_record(stored: Stored) -> Table {
-    let mut table = Table::new();
-    table.set_stored(page(7), stored);
-    assert_eq!(dirty(&table), [0]);
-    table
+#[track_caller]
+fn conflict<T: std::fmt::Debug>(result: Result<T, Error>) -> Option<Version> {
+    result.unwrap_err().conflict().expect("it is a conflict")
 }
 
 #[test]
-fn ids_versions_and_regions_have_their_limits() {
-    assert_eq!((PageId::MIN.get(), PageId::MAX.get()), (0, (1 << 40) - 1));
-    assert_eq!(PageId::new(PageId::MAX.get()), Some(PageId::MAX));
-    for id in [1 << 40, u64::MAX] {
-        assert_eq!(PageId::new(id), None);
+fn a_page_is_created_changed_and_freed() {
+    let store = store();
+    let page = store.allocate().unwrap();
+    assert_eq!((store.version(page), store.get(page).unwrap()), (None, None));
+    let first = store.replace(page, None, b"one").unwrap();
+    let second = store.replace(page, Some(first), b"two").unwrap();
+    assert!(first < second);
+    let found = store.get(page).unwrap().unwrap();
+    assert_eq!((found.version, &*found.content), (second, &b"two"[..]));
+    assert_eq!(store.view(page, |version, content| (version, content.len())).unwrap(), Some((second, 3)));
+    store.free(page, second).unwrap();
+    assert_eq!((store.version(page), store.get(page).unwrap()), (None, None));
+    assert_eq!(store.view(page, |_, _| ()).unwrap(), None);
+    assert_eq!(store.allocate().unwrap(), page, "the lowest id is free again");
+    let third = store.replace(page, None, b"").unwrap();
+    assert!(second < third);
+    assert_eq!(&*store.get(page).unwrap().unwrap().content, b"");
+    audit(&store.inner);
+}
+
+#[test]
+fn whoever_is_late_is_told_the_version() {
+    let store = store();
+    let page = page(7);
+    assert_eq!(conflict(store.replace(page, Some(version(3)), b"")), None);
+    assert_eq!(conflict(store.free(page, version(3))), None);
+    assert_eq!(conflict(store.link(page, version(3), b"")), None);
+    let first = store.replace(page, None, b"one").unwrap();
+    assert_eq!(conflict(store.replace(page, None, b"")), Some(first));
+    let second = store.link(page, first, b"two").unwrap();
+    for late in [store.replace(page, Some(first), b""), store.link(page, first, b"")] {
+        assert_eq!(conflict(late), Some(second));
     }
-    assert_eq!(PageId::MAX.to_string(), "1099511627775");
-
-    assert_eq!(Version::new(0), None);
-    let last = Version::new(u64::MAX).unwrap();
-    assert_eq!((last.get(), last.to_string().as_str()), (u64::MAX, "18446744073709551615"));
-
-    assert_eq!(page(REGION - 1).region(), region(0));
-    assert_eq!(page(REGION).region().pages(), page(REGION)..=page(2 * REGION - 1));
-    assert_eq!(*PageId::MAX.region().pages().end(), PageId::MAX);
+    let shown = store.free(page, first).unwrap_err().to_string();
+    assert_eq!(shown, format!("page 7 is at version {second}, not at version {first}"));
+    assert_eq!(pages_of(&store), [(7, (second.get(), b"onetwo".to_vec()))].into());
+    audit(&store.inner);
 }
 
 #[test]
-fn an_empty_table_has_no_pages_and_takes_no_memory_for_those_that_are_asked_for() {
-    let (table, census) = (Table::default(), Arc::new(Census::default()));
-    let (guard, node) = (pin(), census.node(1));
-    for id in [PageId::MIN, page(REGION), PageId::MAX] {
-        assert_eq!(look(&table, id), Seen::Vacant);
-        assert_eq!(table.free(id, Entry::Vacant, &guard).map_err(seen), Ok(()));
-        assert_eq!(table.free(id, Entry::Stored(record(1)), &guard).map_err(seen), Err(Seen::Vacant));
-        assert_eq!(table.relocate(id, record(1), record(2).lsn, &guard).map_err(seen), Err(Seen::Vacant));
-        assert_eq!(table.evict(id, &node, record(1), &guard).map_err(seen), Err(Seen::Vacant));
-        assert_eq!(table.evict_clean(id, &node, record(1), &guard).map_err(seen), Err(Seen::Vacant));
-        table.mark_dirty(id.region());
-    }
-    table.scan(.., &guard, |page, _| panic!("there is a page {page}"));
-    assert_eq!(dirty(&table), [0; 0]);
-    assert_eq!(table.memory_bytes(), 0);
-}
-
-#[test]
-fn a_page_is_created_changed_written_read_moved_and_freed() {
-    let (table, census) = (Table::new(), Arc::new(Census::default()));
-    let (page, guard) = (page(7), pin());
-
-    let first = table.replace(page, Entry::Vacant, census.node(1), &guard).unwrap();
-    assert_eq!((first.value(), look(&table, page)), (1, Seen::Resident(1)));
-    let second = table.replace(page, Entry::Resident(first), census.node(2), &guard).unwrap();
-    assert_eq!((second.value(), look(&table, page)), (2, Seen::Resident(2)));
-
-    assert!(table.evict(page, second, record(5), &guard).is_ok());
-    assert_eq!(look(&table, page), Seen::Stored(record(5)));
-    let again = table.install(page, record(5), census.node(2), &guard).unwrap();
-    assert_eq!((again.value(), look(&table, page)), (2, Seen::Resident(2)));
-    assert!(table.evict_clean(page, again, record(5), &guard).is_ok());
-    assert_eq!(look(&table, page), Seen::Stored(record(5)));
-
-    assert!(table.relocate(page, record(5), record(6).lsn, &guard).is_ok());
-    let moved = Stored { lsn: record(6).lsn, ..record(5) };
-    assert_eq!(look(&table, page), Seen::Stored(moved), "length and version stay");
-    // Changed without having been read.
-    let third = table.replace(page, Entry::Stored(moved), census.node(3), &guard).unwrap();
-    assert_eq!(look(&table, page), Seen::Resident(3));
-
-    assert!(table.free(page, Entry::Resident(third), &guard).is_ok());
-    assert_eq!(look(&table, page), Seen::Vacant);
-    let last = table.replace(page, Entry::Vacant, census.node(4), &guard).unwrap();
-    assert!(table.evict(page, last, record(7), &guard).is_ok());
-    assert!(table.free(page, Entry::Stored(record(7)), &guard).is_ok());
-    assert_eq!(look(&table, page), Seen::Vacant);
-
-    // Whatever was taken out is whole as long as the guard is held.
-    assert_eq!([first, second, again, third, last].map(|node| node.value()), [1, 2, 2, 3, 4]);
-    drop(guard);
-    census.wait_for(0);
-}
-
-#[test]
-fn recovery_sets_entries_whatever_they_were() {
-    let (mut table, census) = (Table::new(), Arc::new(Census::default()));
-    table.set_vacant(page(5 * REGION));
-    assert_eq!((dirty(&table), table.memory_bytes()), (vec![], 0), "there is nothing to be ended");
-
-    for n in [1, 2] {
-        table.set_stored(page(7), record(n));
-        assert_eq!((look(&table, page(7)), dirty(&table)), (Seen::Stored(record(n)), vec![0]));
-    }
-    table.set_vacant(page(7));
-    assert_eq!((look(&table, page(7)), dirty(&table)), (Seen::Vacant, vec![0]));
-
-    for stored in [None, Some(record(3))] {
-        table.replace(page(7), Entry::Vacant, census.node(1), &pin()).unwrap();
-        match stored {
-            Some(stored) => table.set_stored(page(7), stored),
-            None => table.set_vacant(page(7)),
+fn deltas_are_folded_whether_they_are_cached_or_not() {
+    let store = store();
+    let page = page(0);
+    let mut version = store.replace(page, None, b"0").unwrap();
+    let mut expected = b"0".to_vec();
+    for n in 0..40_u8 {
+        version = store.link(page, version, &[n]).unwrap();
+        expected.push(n);
+        if n % 3 == 0 {
+            // Others push it out of memory.
+            for other in 1..6 {
+                let before = store.version(self::page(other));
+                store.replace(self::page(other), before, &[other as u8; 900]).unwrap();
+            }
         }
-        assert_eq!(census.alive(), 0, "nobody can have it, so that it is dropped at once");
-        assert_eq!(look(&table, page(7)), stored.map_or(Seen::Vacant, Seen::Stored));
-    }
-    let last = Stored { lsn: esker_format::Lsn::new(esker_format::Lsn::LIMIT.get() - 1), ..record(1) };
-    table.set_stored(page(0), last);
-    assert_eq!(look(&table, page(0)), Seen::Stored(last));
-}
-
-#[test]
-fn a_change_marks_its_region_and_what_only_concerns_the_cache_does_not() {
-    let (census, guard) = (Arc::new(Census::default()), pin());
-
-    let table = with_node(&census);
-    let node = resident(&table, page(7), &guard);
-    assert!(table.replace(page(7), Entry::Resident(node), census.node(2), &guard).is_ok());
-    assert_eq!(dirty(&table), [0], "replace");
-    assert!(table.evict(page(7), resident(&table, page(7), &guard), record(2), &guard).is_ok());
-    assert_eq!(dirty(&table), [0], "evict");
-    assert!(table.relocate(page(7), record(2), record(3).lsn, &guard).is_ok());
-    assert_eq!(dirty(&table), [0], "relocate");
-    assert!(table.free(page(7), table.load(page(7), &guard), &guard).is_ok());
-    assert_eq!(dirty(&table), [0], "free");
-
-    let table = with_record(record(1));
-    let node = table.install(page(7), record(1), census.node(1), &guard).unwrap();
-    assert_eq!(dirty(&table), [0; 0], "install");
-    assert!(table.evict_clean(page(7), node, record(1), &guard).is_ok());
-    assert_eq!(dirty(&table), [0; 0], "evict_clean");
-    table.scan(.., &guard, |_, _| ());
-    assert_eq!((look(&table, page(7)), dirty(&table)), (Seen::Stored(record(1)), vec![]), "looking");
-}
-
-#[test]
-fn dirty_regions_are_taken_once_in_ascending_order_and_can_be_given_back() {
-    let mut table = Table::new();
-    // Regions of the first three levels of the directory.
-    for n in [200, 0, 64, 3, 63, 3] {
-        table.set_stored(page(n * REGION + n), record(1));
-    }
-    assert_eq!(dirty(&table), [0, 3, 63, 64, 200]);
-    assert_eq!(dirty(&table), [0; 0]);
-    for n in [64, 63, 64] {
-        table.mark_dirty(region(n));
-    }
-    table.mark_dirty(region(4)); // no page was ever there
-    assert_eq!(dirty(&table), [63, 64]);
-    // The first and the last page of a region mark it, and no other.
-    for id in [3 * REGION, 4 * REGION - 1] {
-        table.set_stored(page(id), record(2));
-        assert_eq!(dirty(&table), [3]);
+        if n % 5 != 0 {
+            let found = store.get(page).unwrap().unwrap();
+            assert_eq!((found.version, &found.content[..]), (version, &expected[..]));
+        }
+        audit(&store.inner);
     }
 }
 
 #[test]
-fn a_scan_finds_the_pages_of_its_range_in_ascending_order() {
-    let (mut table, census, guard) = (Table::new(), Arc::new(Census::default()), pin());
-    let first_of_level = 64 * REGION;
-    let ids = [0, 1, 5, REGION - 1, REGION, 3 * REGION + 9, first_of_level - 1, first_of_level, 200 * REGION];
-    for id in ids {
-        table.set_stored(page(id), record(id + 1));
-    }
-    table.set_vacant(page(1));
-    table.free(page(5), Entry::Stored(record(6)), &guard).unwrap();
-    table.replace(page(5), Entry::Vacant, census.node(5), &guard).unwrap();
-    let there: Vec<(u64, Seen)> =
-        ids.into_iter().filter(|id| *id != 1).map(|id| (id, look(&table, page(id)))).collect();
-    assert_eq!(there[1], (5, Seen::Resident(5)));
+fn without_merge_there_are_no_deltas() {
+    let storage: Arc<dyn Storage> = Arc::new(MemStorage::default());
+    let plain = Options { merge: None, ..options() };
+    let store = Store::open(storage, plain).unwrap();
+    let version = store.replace(page(0), None, b"one").unwrap();
+    assert!(matches!(store.link(page(0), version, b"two"), Err(Error::InvalidOptions { .. })));
+}
 
-    let ends = ids.into_iter().flat_map(|id| [id.saturating_sub(1), id, id + 1]).chain([PageId::MAX.get()]);
-    let bounds: Vec<Bound<PageId>> =
-        ends.flat_map(|id| [Bound::Included(page(id)), Bound::Excluded(page(id))]).chain([Bound::Unbounded]).collect();
-    for first in &bounds {
-        for last in &bounds {
-            let range = (*first, *last);
-            let mut found = Vec::new();
-            table.scan(range, &guard, |page, entry| found.push((page.get(), seen(entry))));
-            let within = |id: u64| std::ops::RangeBounds::contains(&range, &page(id));
-            let expected: Vec<_> = there.iter().copied().filter(|(id, _)| within(*id)).collect();
-            assert_eq!(found, expected, "{range:?}");
+#[test]
+fn what_is_closed_is_found_again() {
+    let storage: Arc<dyn Storage> = Arc::new(MemStorage::default());
+    let store = Store::open(storage.clone(), options()).unwrap();
+    let mut versions = Vec::new();
+    for id in 0..300 {
+        versions.push(store.replace(page(id), None, format!("page {id}").as_bytes()).unwrap());
+    }
+    for id in (0..300).step_by(3) {
+        store.link(page(id), versions[id as usize], b", linked").unwrap();
+    }
+    for id in (0..300).step_by(7) {
+        let version = store.version(page(id)).unwrap();
+        store.free(page(id), version).unwrap();
+    }
+    let before = pages_of(&store);
+    store.close().unwrap();
+    let store = Store::open(storage, options()).unwrap();
+    audit(&store.inner);
+    assert_eq!(pages_of(&store), before);
+    assert_eq!(store.allocate().unwrap(), page(0));
+    assert_eq!(store.allocate().unwrap(), page(7));
+}
+
+#[test]
+fn the_cache_keeps_its_budget() {
+    let store = store();
+    for id in 0..50 {
+        store.replace(page(id), None, &[id as u8; 200]).unwrap();
+        assert!(store.stats().cached_bytes <= 2000);
+    }
+    for round in 0..3 {
+        for id in 0..50 {
+            let found = store.get(page((id * 7 + round) % 50)).unwrap().unwrap();
+            assert_eq!(found.content.len(), 200);
+            assert!(store.stats().cached_bytes <= 2000);
         }
     }
-    let mut count = 0;
-    table.scan(region(1).pages(), &guard, |_, _| count += 1);
-    assert_eq!(count, 1);
+    audit(&store.inner);
 }
 
 #[test]
-fn nodes_are_kept_by_guards_and_dropped_soon_after() {
-    let census = Arc::new(Census::default());
-    let table = with_node(&census);
-    let mut guard = pin();
-    let node = resident(&table, page(7), &guard);
-    table.free(page(7), Entry::Resident(node), &guard).unwrap();
-    // Another thread does all it can to have it dropped.
-    std::thread::scope(|scope| scope.spawn(|| (0..1000).for_each(|_| pin().flush())).join().unwrap());
-    assert_eq!((node.value(), census.alive()), (1, 1));
-
-    // Letting go for a moment is enough.
-    let begun = Instant::now();
-    while census.alive() != 0 {
-        assert!(begun.elapsed().as_secs() < 60, "the node is never dropped");
-        guard.repin();
-        guard.flush();
-        std::thread::yield_now();
+fn dead_space_is_used_again() {
+    let storage = Arc::new(MemStorage::default());
+    let bounded = options().max_bytes(Some((4 << 20) + 30 * 4096));
+    let store = Store::open(storage, bounded).unwrap();
+    let mut versions: Vec<Option<Version>> = vec![None; 200];
+    let mut rng = Rng(1);
+    for n in 0..5000_u64 {
+        let id = rng.below(200);
+        versions[id as usize] = Some(store.replace(page(id), versions[id as usize], &[n as u8; 150]).unwrap());
+    }
+    let stats = store.stats();
+    assert!(stats.file_bytes <= 30 * 4096, "{stats:?}");
+    assert!(stats.moved_bytes > 0 && stats.write_amplification() < 4.0, "{stats:?}");
+    audit(&store.inner);
+    for id in 0..200 {
+        assert_eq!(store.version(page(id)), versions[id as usize], "moving changes no version");
+        assert_eq!(store.get(page(id)).unwrap().unwrap().content.len(), 150);
     }
 }
 
 #[test]
-fn a_table_drops_its_nodes_at_its_end() {
-    let (table, census) = (Table::new(), Arc::new(Census::default()));
-    for id in [0, 1, REGION, 100 * REGION] {
-        table.replace(page(id), Entry::Vacant, census.node(id), &pin()).unwrap();
+fn a_full_store_says_so_and_freeing_helps() {
+    let bounded = options().max_bytes(Some((4 << 20) + 24 * 4096));
+    let store = Store::open(Arc::new(MemStorage::default()), bounded).unwrap();
+    let mut made = Vec::new();
+    let full = loop {
+        let page = store.allocate().unwrap();
+        match store.replace(page, None, &[7; 300]) {
+            Ok(version) => made.push((page, version)),
+            Err(error) => break error,
+        }
+        assert!(made.len() < 1000);
+    };
+    assert!(matches!(full, Error::NoSpace { .. }), "{full}");
+    assert!(store.stats().file_bytes <= 24 * 4096);
+    // What is there can be read, and may be freed, all of it.
+    for &(page, version) in &made {
+        assert_eq!(store.get(page).unwrap().unwrap().version, version);
     }
-    assert_eq!(census.alive(), 4);
-    drop(table);
-    assert_eq!(census.alive(), 0);
+    let (half, rest) = made.split_at(made.len() / 2);
+    for &(page, version) in half {
+        store.free(page, version).unwrap();
+    }
+    store.checkpoint().unwrap();
+    for _ in 0..half.len() / 2 {
+        let page = store.allocate().unwrap();
+        store.replace(page, None, &[8; 300]).unwrap();
+    }
+    for &(page, version) in rest {
+        assert_eq!(store.get(page).unwrap().unwrap().version, version);
+    }
+    audit(&store.inner);
 }
 
 #[test]
-fn memory_is_taken_by_the_region() {
-    let mut table = Table::new();
-    table.set_stored(page(0), record(1));
-    let one = table.memory_bytes();
-    // Twenty bytes for each page, a little for the region, and the directory's first level.
-    assert!((20 * REGION_PAGES..21 * REGION_PAGES + 64 * 8).contains(&one), "{one}");
-    table.set_stored(page(REGION - 1), record(1));
-    assert_eq!(table.memory_bytes(), one);
-    table.set_stored(page(REGION), record(1));
-    let two = table.memory_bytes();
-    assert!((one + 20 * REGION_PAGES..2 * one).contains(&two), "{one} {two}");
-    // A level of the directory that begins far above takes its own length, and no chunks between.
-    table.set_stored(page(64 * REGION), record(1));
-    assert_eq!(table.memory_bytes(), two + (two - one) + 128 * 8);
+fn long_contents_have_files_of_their_own() {
+    let storage = Arc::new(MemStorage::default());
+    let store = Store::open(storage.clone(), options()).unwrap();
+    let long: Vec<u8> = (0..20_000_u32).map(|n| (n % 251) as u8).collect();
+    let first = store.replace(page(1), None, &long).unwrap();
+    let files = || storage.list().unwrap().into_iter().filter(|name| name.starts_with("page-")).count();
+    assert_eq!((&*store.get(page(1)).unwrap().unwrap().content, files()), (&long[..], 1));
+    let second = store.link(page(1), first, b"more").unwrap();
+    let longer = [&long[..], b"more"].concat();
+    assert_eq!((&*store.get(page(1)).unwrap().unwrap().content, files()), (&longer[..], 2));
+    store.flush().unwrap();
+    assert_eq!(files(), 1);
+    // Moved, but not its content.
+    for n in 0..100_u8 {
+        let before = store.version(page(2));
+        store.replace(page(2), before, &[n; 200]).unwrap();
+    }
+    store.flush().unwrap();
+    store.inner.clean(u32::MAX).unwrap();
+    audit(&store.inner);
+    assert_eq!(store.version(page(1)), Some(second));
+    drop(store);
+    let store = Store::open(storage.clone(), options()).unwrap();
+    assert_eq!((&*store.get(page(1)).unwrap().unwrap().content, files()), (&longer[..], 1));
+    store.free(page(1), second).unwrap();
+    store.close().unwrap();
+    assert_eq!(files(), 0);
 }
 
 #[test]
-fn values_say_what_they_are() {
-    let (table, guard) = (PageTable::<String>::new(), pin());
-    let node = table.replace(page(1), Entry::Vacant, Box::new("one".into()), &guard).unwrap();
-    let entries = [Entry::Vacant, Entry::Stored(record(1)), Entry::Resident(node)].map(|entry| format!("{entry:?}"));
-    assert_eq!(entries[0], "Vacant");
-    assert!(entries[1].starts_with("Stored(Stored { lsn: "), "{}", entries[1]);
-    assert_eq!(entries[2], "Resident(\"one\")");
-    assert!(format!("{table:?}").starts_with("PageTable { memory_bytes: "));
-    let ids: PageIds = [page(3), page(4)].into_iter().collect();
-    assert_eq!(format!("{ids:?}"), "PageIds { in_use: 2, .. }");
-    assert!(ids.contains(page(4)) && !ids.contains(page(5)));
+fn ids_never_come_back() {
+    let storage: Arc<dyn Storage> = Arc::new(MemStorage::default());
+    let mut last = None;
+    for _ in 0..4 {
+        let store = Store::open(storage.clone(), options()).unwrap();
+        for _ in 0..1500 {
+            let id = store.generate_id().unwrap();
+            assert!(last < Some(id));
+            last = Some(id);
+        }
+        store.checkpoint().unwrap();
+    }
+}
+
+#[test]
+fn checkpoints_keep_the_ledger_short() {
+    let store = store();
+    let mut versions: Vec<Option<Version>> = vec![None; 3000];
+    for round in 0..2000_u64 {
+        for n in 0..4 {
+            let id = (round * 31 + n * 977) % 3000;
+            versions[id as usize] = Some(store.replace(page(id), versions[id as usize], b"some").unwrap());
+        }
+        if round % 4 == 0 {
+            store.checkpoint().unwrap();
+        }
+    }
+    let image = 3000 * 23;
+    let ledger = store.stats().ledger_bytes;
+    assert!(ledger < image * 2 + (6 << 20), "{ledger}");
+}
+
+#[test]
+fn options_are_checked_all_at_once() {
+    let wrong = options().write_streams(0, 1).chain_max(100).max_bytes(Some(1)).segment_bytes(5000);
+    let error = Store::open(Arc::new(MemStorage::default()), wrong).unwrap_err();
+    let Error::InvalidOptions { faults } = &error else { panic!("{error}") };
+    assert!(faults.len() >= 4, "{error}");
+}
+
+#[test]
+fn pages_are_listed_in_order() {
+    let store = store();
+    for id in [5, 100_000, 2, 3000] {
+        store.replace(page(id), None, b"x").unwrap();
+    }
+    let mut listed = Vec::new();
+    store.for_each(|page, _| listed.push(page));
+    assert_eq!(listed, [2, 5, 3000, 100_000].map(page));
+    assert_eq!(store.stats().pages, 4);
+    assert_eq!(PageId::MIN, page(0));
 }

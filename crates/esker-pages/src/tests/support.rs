@@ -1,108 +1,90 @@
-//! Nodes that tell what went wrong with them.
+//! Stores to test with.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use esker_format::Lsn;
+use esker_format::{LogId, Lsn};
+use esker_page_table::{Entry, PageId, pin};
 
-use crate::{Entry, Guard, PageId, PageTable, Stored, Version, pin, table::witness::Witness};
+use crate::{Options, Store, store::Inner, sync::lock};
 
-pub(super) type Table = PageTable<Node>;
+/// A generator that is good enough to draw from: splitmix64.
+pub(super) struct Rng(pub(super) u64);
 
-const ALIVE: u64 = 0x1234_5678_9ABC_DEF0;
-
-/// How many nodes were made and dropped.
-#[derive(Debug, Default)]
-pub(super) struct Census {
-    made: AtomicU64,
-    dropped: AtomicU64,
-}
-
-impl Census {
-    pub(super) fn node(self: &Arc<Self>, value: u64) -> Box<Node> {
-        self.made.fetch_add(1, Ordering::Relaxed);
-        Box::new(Node { value, twice: !value, alive: ALIVE, witness: Witness::new(), census: self.clone() })
+impl Rng {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 
-    pub(super) fn alive(&self) -> u64 {
-        self.made.load(Ordering::Acquire) - self.dropped.load(Ordering::Acquire)
-    }
-
-    /// Waits until so many are left: retired nodes are dropped when the collector gets to it.
-    #[cfg(not(loom))]
-    #[track_caller]
-    pub(super) fn wait_for(&self, alive: u64) {
-        let begun = std::time::Instant::now();
-        while self.alive() != alive {
-            assert!(begun.elapsed().as_secs() < 60, "{} nodes are left, not {alive}", self.alive());
-            pin().flush();
-            std::thread::yield_now();
-        }
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
     }
 }
 
-/// A node that knows whether it is whole.
-#[derive(Debug)]
-pub(super) struct Node {
-    value: u64,
-    twice: u64,
-    alive: u64,
-    witness: Witness,
-    census: Arc<Census>,
-}
-
-impl Node {
-    #[track_caller]
-    pub(super) fn value(&self) -> u64 {
-        self.witness.look();
-        assert_eq!((self.alive, self.twice), (ALIVE, !self.value), "a node that was dropped, or is not whole");
-        self.value
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        assert_eq!(self.alive, ALIVE, "a node was dropped twice");
-        self.alive = 0;
-        self.census.dropped.fetch_add(1, Ordering::Release);
-    }
-}
-
-/// An entry without what it borrows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    Vacant,
-    Stored(Stored),
-    Resident(u64),
-}
-
-pub(super) fn seen(entry: Entry<'_, Node>) -> Seen {
-    match entry {
-        Entry::Vacant => Seen::Vacant,
-        Entry::Stored(stored) => Seen::Stored(stored),
-        Entry::Resident(node) => Seen::Resident(node.value()),
-    }
-}
-
-pub(super) fn look(table: &Table, page: PageId) -> Seen {
-    seen(table.load(page, &pin()))
+/// Small segments and buffers, little memory, and nothing happens by itself. Deltas are appended.
+pub(super) fn options() -> Options {
+    Options::new()
+        .segment_bytes(4096)
+        .buffer_bytes(1024)
+        .buffers(2)
+        .write_streams(2, 1)
+        .cache_bytes(2000)
+        .chain_max(3)
+        .checkpoint_bytes(u64::MAX)
+        .background(false)
+        .merge(Arc::new(|_, content: &[u8], delta: &[u8]| [content, delta].concat()))
+        .log_id(LogId::from_bytes([9; 16]))
 }
 
 pub(super) fn page(id: u64) -> PageId {
     PageId::new(id).unwrap()
 }
 
-/// A record whose details follow from its number.
-pub(super) fn record(n: u64) -> Stored {
-    Stored { lsn: Lsn::new(64 * n), len: 3 * n as u32, version: Version::new(n).unwrap() }
+/// What is in a store: by page, its version and content.
+pub(super) type Pages = BTreeMap<u64, (u64, Vec<u8>)>;
+
+/// Reads all of a store.
+pub(super) fn pages_of(store: &Store) -> Pages {
+    let mut versions = Vec::new();
+    store.for_each(|page, version| versions.push((page, version)));
+    let read = versions.into_iter().map(|(page, version)| {
+        let found = store.get(page).unwrap().unwrap_or_else(|| panic!("page {page} was listed"));
+        assert_eq!(found.version, version);
+        (page.get(), (version.get(), found.content.to_vec()))
+    });
+    read.collect()
 }
 
-#[track_caller]
-pub(super) fn resident<'g>(table: &'g Table, page: PageId, guard: &'g Guard) -> &'g Node {
-    match table.load(page, guard) {
-        Entry::Resident(node) => node,
-        other => panic!("page {page} is {:?}", seen(other)),
+/// C4: what the books say is what the table and the graves name. When nobody uses the store.
+pub(super) fn audit(inner: &Inner) {
+    let mut live: BTreeMap<Lsn, u64> = BTreeMap::new();
+    let mut memory = 0;
+    let guard = pin();
+    let mut add = |lsn: Lsn, bytes: u32| {
+        *live.entry(lsn.segment_base(inner.streams.segment_bytes())).or_default() += u64::from(bytes);
+    };
+    for region in inner.table.regions() {
+        inner.table.scan(region.pages(), &guard, |page, entry| {
+            assert!(inner.ids.contains(page), "page {page} has no id");
+            match entry {
+                Entry::Vacant => (),
+                Entry::Stored(stored) => {
+                    let fragment = crate::node::Fragment::from(stored);
+                    add(fragment.lsn, fragment.bytes());
+                }
+                Entry::Resident(node) => {
+                    memory += node.memory_bytes();
+                    node.fragments().for_each(|fragment| add(fragment.lsn, fragment.bytes()));
+                }
+            }
+        });
     }
+    lock(&inner.graves).values().for_each(|(_, grave)| add(grave.lsn, grave.bytes()));
+    let mut books = inner.books.segments();
+    books.retain(|_, live| *live > 0);
+    assert_eq!(books, live, "the books are wrong");
+    assert_eq!(inner.cache.held_bytes(), memory, "what is cached is wrong");
 }

@@ -23,7 +23,7 @@ const LEVELS: usize = crate::page::LIMIT_LOG2.div_ceil(LEVEL_LOG2) as usize;
 /// After a crash it is built anew from the ids that are in use, in any order:
 ///
 /// ```
-/// use esker_pages::{PageId, PageIds};
+/// use esker_page_table::{PageId, PageIds};
 ///
 /// let in_use = [0, 1, 3].into_iter().filter_map(PageId::new);
 /// let ids: PageIds = in_use.collect();

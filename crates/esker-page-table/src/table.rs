@@ -71,15 +71,15 @@ impl<N: Send + Sync + 'static> PageTable<N> {
     /// a node is told from others and from records.
     ///
     /// ```compile_fail
-    /// _ = esker_pages::PageTable::<()>::new();
+    /// _ = esker_page_table::PageTable::<()>::new();
     /// ```
     ///
     /// ```compile_fail
-    /// _ = esker_pages::PageTable::<[u8; 8]>::new();
+    /// _ = esker_page_table::PageTable::<[u8; 8]>::new();
     /// ```
     ///
     /// ```
-    /// _ = esker_pages::PageTable::<u16>::new();
+    /// _ = esker_page_table::PageTable::<u16>::new();
     /// ```
     #[must_use]
     pub fn new() -> Self {
@@ -234,6 +234,12 @@ impl<N: Send + Sync + 'static> PageTable<N> {
                 }
             }
         }
+    }
+
+    /// The regions that have or had pages, in ascending order.
+    #[must_use]
+    pub fn regions(&self) -> Vec<Region> {
+        self.directory.all().map(|(region, _)| region).collect()
     }
 
     /// Takes the marks of all regions that are dirty, and returns these regions in ascending order.

@@ -68,6 +68,20 @@ impl fmt::Display for PageId {
 pub struct Region(pub(crate) u64);
 
 impl Region {
+    /// The region of this number, or `None` if there are no pages for it.
+    #[must_use]
+    #[inline]
+    pub const fn new(number: u64) -> Option<Self> {
+        if number <= PageId::MAX.region().0 { Some(Self(number)) } else { None }
+    }
+
+    /// The number: the region holds the pages from that many times [`REGION_PAGES`] on.
+    #[must_use]
+    #[inline]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// The ids of its pages.
     #[must_use]
     #[inline]

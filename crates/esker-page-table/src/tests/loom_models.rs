@@ -8,8 +8,8 @@ use std::{ops::Deref, sync::Arc};
 
 use super::support::{Census, Seen, Table, look, page, record, resident, seen};
 use crate::{
-    Entry, pin,
-    sync::{model, thread},
+    Counter, Entry, pin,
+    sync::{AtomicU64, Ordering, model, thread},
 };
 
 /// A table that threads share. When a model has failed it is leaked: loom has given up then, and to drop a table would ask it
@@ -294,6 +294,57 @@ fn loom_no_change_is_lost_between_two_checkpoints() {
             assert_eq!(first, [record(2).lsn]);
         }
     });
+}
+
+/// Whoever takes a later number sees what the one did before who took an earlier one. Breaks without P6.
+#[test]
+fn loom_a_later_number_sees_what_came_before_an_earlier_one() {
+    for take in [|numbers: &Counter| numbers.take(), |numbers: &Counter| numbers.take_many(1)] {
+        model(move || {
+            let shared = Arc::new((Counter::new(0), [AtomicU64::new(0), AtomicU64::new(0)]));
+            let takers: Vec<_> = (0..2)
+                .map(|me| {
+                    let shared = shared.clone();
+                    thread::spawn(move || {
+                        let (numbers, told) = &*shared;
+                        // ORDERING: Relaxed: the numbers are what orders it [P6].
+                        told[me].store(1, Ordering::Relaxed);
+                        if take(numbers) == 1 {
+                            // ORDERING: Relaxed, as above.
+                            assert_eq!(told[1 - me].load(Ordering::Relaxed), 1);
+                        }
+                    })
+                })
+                .collect();
+            for taker in takers {
+                taker.join().unwrap();
+            }
+            assert_eq!(shared.0.get(), 2);
+        });
+    }
+}
+
+/// Whoever sees that a number was taken sees what was done before. Breaks without P6.
+#[test]
+fn loom_whoever_sees_a_number_taken_sees_what_came_before() {
+    for take in [|numbers: &Counter| numbers.take(), |numbers: &Counter| numbers.take_many(1)] {
+        model(move || {
+            let shared = Arc::new((Counter::new(0), AtomicU64::new(0)));
+            let taker = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    // ORDERING: Relaxed: the number is what orders it [P6].
+                    shared.1.store(1, Ordering::Relaxed);
+                    take(&shared.0);
+                })
+            };
+            if shared.0.get() == 1 {
+                // ORDERING: Relaxed, as above.
+                assert_eq!(shared.1.load(Ordering::Relaxed), 1);
+            }
+            taker.join().unwrap();
+        });
+    }
 }
 
 /// Nodes that were retired are dropped with the table, in a model; otherwise when the collector gets to it, which other tests

@@ -1,0 +1,233 @@
+//! Changing pages.
+//!
+//! Owns the order of the steps, on which everything rests that the store promises. Room for the record is reserved; then the
+//! change gets its number; then the page's entry is exchanged; then the books are kept; and only then the record is
+//! completed, so that it may be written. So
+//!
+//! - **W1 (a record is a fact):** what is in the log took place. A change that lost against another one leaves a record that
+//!   says nothing but its number.
+//! - **W2 (numbers are dense):** each number is in the log, or lies beyond something that is not. After a crash, the changes
+//!   that hold are those up to the first number that is missing: with each change all those before it, whatever streams they
+//!   were written to.
+//! - **W3 (flushes cover):** a flush waits for every reservation that was made before it began, so for every change whose
+//!   number had been given out by then.
+
+use std::sync::Arc;
+
+use esker_format::MESSAGE_HEADER_BYTES;
+use esker_page_table::{Entry, PageId, Version, pin};
+use esker_streams::{Reservation, StreamId};
+
+use crate::{
+    Error,
+    large::Large,
+    node::{Fragment, Node, fragments_of, version_of},
+    record::{HEADER_BYTES, Head, Kind, NUMBER_MAX},
+    store::Inner,
+    sync::lock,
+};
+
+impl Inner {
+    /// One change of one page.
+    pub(crate) fn write(
+        &self,
+        page: PageId,
+        expected: Option<Version>,
+        kind: Kind,
+        content: &[u8],
+        large: Option<Large>,
+    ) -> Result<Version, Error> {
+        // Looking first keeps what cannot succeed out of the log.
+        let stream = {
+            let guard = pin();
+            let entry = self.table.load(page, &guard);
+            check(page, expected, entry)?;
+            self.user_stream(entry)
+        };
+        let mut reservation = self.reserve(stream, kind, HEADER_BYTES + content.len())?;
+        let lsn = reservation.lsn();
+        let record = reservation.payload_mut();
+        record[HEADER_BYTES..].copy_from_slice(content);
+        let bytes = (MESSAGE_HEADER_BYTES + record.len()) as u32;
+
+        let guard = pin();
+        let mut entry = self.table.load(page, &guard);
+        if let Err(conflict) = check(page, expected, entry) {
+            reservation.abort();
+            return Err(conflict);
+        }
+        let number = self.numbers.take();
+        if number > NUMBER_MAX {
+            reservation.abort();
+            return Err(Error::Exhausted { what: "numbers" });
+        }
+        Head { kind, more: false, number, page }.put(record);
+        let version = Version::new(number).expect("numbers begin at one");
+        if let Some(large) = large {
+            self.larges.need(number, large);
+        }
+        let fragment = Fragment::new(lsn, bytes, version, kind == Kind::Large);
+        let cached = if kind == Kind::Full { Some(Arc::<[u8]>::from(content)) } else { None };
+        let put = loop {
+            let exchanged = match kind {
+                Kind::Free => self.table.free(page, entry, &guard).map(|()| None),
+                _ => {
+                    let node = self.node_after(page, entry, kind, fragment, cached.clone(), content);
+                    let memory = node.memory_bytes();
+                    let replaced = self.table.replace(page, entry, node, &guard);
+                    replaced.map(|_| Some(memory)).map_err(|conflict| conflict.current)
+                }
+            };
+            match exchanged {
+                Ok(memory) => break Ok(memory),
+                // Moved, loaded or put out of memory by somebody: still the same page.
+                Err(now) => match check(page, expected, now) {
+                    Ok(()) => entry = now,
+                    Err(conflict) => break Err(conflict),
+                },
+            }
+        };
+        match put {
+            Err(conflict) => {
+                Head { kind: Kind::Void, more: false, number, page }.put(reservation.payload_mut());
+                reservation.complete();
+                if large.is_some() {
+                    self.larges.need_not(number);
+                }
+                Err(conflict)
+            }
+            Ok(memory) => {
+                let old = if let Entry::Resident(node) = entry { Some(node) } else { None };
+                self.cache.exchanged(memory, old);
+                self.account(page, kind, fragment, entry);
+                drop(guard);
+                reservation.complete();
+                if kind == Kind::Free {
+                    // The id may be used for another page only now: it must not be taken for this one.
+                    let _ = self.ids.free(page);
+                }
+                self.evict();
+                Ok(version)
+            }
+        }
+    }
+
+    /// Keeps the books of a change.
+    fn account(&self, page: PageId, kind: Kind, fragment: Fragment, before: Entry<'_, Node>) {
+        if kind != Kind::Delta {
+            self.doom_large(before, fragment.version.get());
+        }
+        match kind {
+            // What a delta adds to stays live.
+            Kind::Delta => self.books.written(Some(fragment), fragment.bytes(), []),
+            Kind::Free => {
+                lock(&self.graves).insert(fragment.version.get(), (page, fragment));
+                self.books.written(Some(fragment), fragment.bytes(), fragments_of(before));
+            }
+            _ => {
+                self.books.written(Some(fragment), fragment.bytes(), fragments_of(before));
+            }
+        }
+    }
+
+    /// The node that takes the place of `entry`.
+    fn node_after(
+        &self,
+        page: PageId,
+        entry: Entry<'_, Node>,
+        kind: Kind,
+        fragment: Fragment,
+        content: Option<Arc<[u8]>>,
+        delta: &[u8],
+    ) -> Box<Node> {
+        if kind != Kind::Delta {
+            return Node::new(fragment, Box::default(), content);
+        }
+        let merged = match (entry, self.options.merge.as_deref()) {
+            (Entry::Resident(Node { content: Some(content), .. }), Some(merge)) => {
+                Some(merge.merge(page, content, delta).into())
+            }
+            _ => None,
+        };
+        Node::new(fragment, fragments_of(entry).into(), merged)
+    }
+
+    pub(crate) fn link(&self, page: PageId, expected: Version, delta: &[u8]) -> Result<Version, Error> {
+        self.merge()?;
+        let is_long = {
+            let guard = pin();
+            let entry = self.table.load(page, &guard);
+            check(page, Some(expected), entry)?;
+            match entry {
+                // What is in a file of its own is written anew as a whole.
+                Entry::Stored(stored) => Fragment::from(stored).is_large(),
+                Entry::Resident(node) => node.newest.is_large() || node.older.len() >= self.options.chain_max as usize,
+                Entry::Vacant => false,
+            }
+        };
+        if !is_long {
+            return self.write(page, Some(expected), Kind::Delta, delta, None);
+        }
+        let conflict = |current| Error::Conflict { page, expected: Some(expected), current };
+        let before = self.get(page)?.ok_or(conflict(None))?;
+        if before.version != expected {
+            return Err(conflict(Some(before.version)));
+        }
+        let content = self.merge()?.merge(page, &before.content, delta);
+        self.replace(page, Some(expected), &content)
+    }
+
+    pub(crate) fn replace(&self, page: PageId, expected: Option<Version>, content: &[u8]) -> Result<Version, Error> {
+        if !self.is_large(content.len()) {
+            return self.write(page, expected, Kind::Full, content, None);
+        }
+        check(page, expected, self.table.load(page, &pin()))?;
+        let large = self.create_large(content)?;
+        let written = self.write(page, expected, Kind::Large, &large.encode(), Some(large));
+        if written.is_err() {
+            self.larges.abandon(large);
+        }
+        written
+    }
+
+    /// Room for a record of a user.
+    fn reserve(&self, stream: StreamId, kind: Kind, len: usize) -> Result<Reservation<'_>, Error> {
+        let max = self.streams.payload_bytes_max();
+        let len = u32::try_from(len).ok().filter(|&len| len <= max).ok_or(Error::TooLarge {
+            what: "record",
+            len: len as u64,
+            max: u64::from(max),
+        })?;
+        let mut tries = 0;
+        loop {
+            match self.streams.reserve(stream, len) {
+                Ok(reservation) => return Ok(reservation),
+                Err(esker_log::Error::NoSpace { .. }) if kind == Kind::Free => {
+                    // What frees must succeed where nothing else does.
+                    match self.streams.reserve(self.cleaning_stream(0), len) {
+                        Ok(reservation) => return Ok(reservation),
+                        Err(esker_log::Error::NoSpace { .. }) => self.make_room(&mut tries)?,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Err(esker_log::Error::NoSpace { .. }) => self.make_room(&mut tries)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The stream for the next version of a page.
+    fn user_stream(&self, _: Entry<'_, Node>) -> StreamId {
+        StreamId::FIRST
+    }
+
+    /// The streams that cleaning writes to.
+    pub(crate) fn cleaning_stream(&self, nth: u8) -> StreamId {
+        StreamId::new(self.options.user_streams + nth % self.options.cleaning_streams).expect("options allow no more")
+    }
+}
+
+fn check(page: PageId, expected: Option<Version>, entry: Entry<'_, Node>) -> Result<(), Error> {
+    let current = version_of(entry);
+    if current == expected { Ok(()) } else { Err(Error::Conflict { page, expected, current }) }
+}

@@ -222,3 +222,38 @@ const fn is_same_name(a: &str, b: &str) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn named(name: &'static str, offset: usize, bytes: usize) -> Field {
+        Field { name, offset, bytes }
+    }
+
+    #[test]
+    fn fields_are_the_same_only_in_all_respects() {
+        let field = named("a", 4, 8);
+        assert!(field.is_same(field));
+        for other in [named("b", 4, 8), named("a", 5, 8), named("a", 4, 7)] {
+            assert!(!field.is_same(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn fields_fill_a_structure_or_they_do_not() {
+        let (a, b) = (named("a", 0, 4), named("b", 4, 2));
+        assert!(is_filled(&[a, b], 6));
+        let faults: [(&[Field], usize); 6] = [
+            (&[a, b], 7),
+            (&[a, named("b", 5, 1)], 6),
+            (&[a, named("b", 3, 3)], 6),
+            (&[a, named("b", 4, 0)], 4),
+            (&[a, named("a", 4, 2)], 6),
+            (&[a, b, named("a", 6, 1)], 7),
+        ];
+        for (fields, total) in faults {
+            assert!(!is_filled(fields, total), "{fields:?}");
+        }
+    }
+}

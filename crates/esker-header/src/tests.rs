@@ -1,5 +1,7 @@
 //! Properties over the whole word, maxima included.
 
+extern crate std;
+
 use proptest::prelude::*;
 
 use crate::{BufferOffset, Header, Refusal, Room, layout};
@@ -114,6 +116,24 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn only_what_is_sealed_and_left_is_ready() {
+    let open = Header::open(BufferOffset::ZERO);
+    let (claimed, _) = open.try_reserve(8, room(100, 0)).unwrap();
+    let sealed = claimed.seal().unwrap();
+    assert_eq!([open, claimed, sealed].map(Header::is_ready), [false; 3]);
+    assert_eq!([open, claimed, sealed].map(|header| header.reopen(BufferOffset::ZERO)), [None; 3]);
+    let ready = sealed.leave().unwrap();
+    assert!(ready.is_ready() && ready.reopen(BufferOffset::ZERO).is_some());
+    assert!(open.seal().unwrap().is_ready());
+}
+
+#[test]
+fn a_word_is_shown_field_by_field() {
+    let (claimed, _) = Header::open(BufferOffset::ZERO).try_reserve(8, room(100, 0)).unwrap();
+    assert_eq!(std::format!("{claimed:?}"), "Header { salt: 0, sealed: false, writers: 1, offset: 8 }");
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub(super) struct Effort {
     wasted: usize,
     /// Built once that is more than there are.
     sums: Option<PrefixSums>,
+    /// How many bytes have been summed in all, but by the sums.
+    #[cfg(test)]
+    summed: usize,
 }
 
 impl Effort {
@@ -35,6 +38,10 @@ impl Cursor {
             return self.verify_by_sums(bytes, at, message);
         }
         let verified = message::verify(message, self.context.seed);
+        #[cfg(test)]
+        {
+            self.effort.summed += message.len();
+        }
         // A checksum that is right is no waste where the scan goes on behind the message. Where it does not, because the
         // message is wrong in another respect, the diagnosis comes here once more and is as long.
         if verified.is_err() || self.is_damaged {
@@ -109,13 +116,13 @@ mod tests {
     use crate::position::{Lsn, SegmentBytes};
     use crate::scan::{ScanContext, Scanner};
 
-    /// What a walk to the end, beyond every damage, has summed in vain.
-    fn wasted(bytes: &[u8], context: ScanContext) -> usize {
+    /// What a walk to the end, beyond every damage, has summed.
+    fn summed(bytes: &[u8], context: ScanContext) -> usize {
         let mut scanner = Scanner::new(bytes, Lsn::ZERO, context);
         loop {
             let met = scanner.by_ref().last();
             if met.is_none() && scanner.resync().is_none() {
-                return scanner.cursor.effort.wasted;
+                return scanner.cursor.effort.summed;
             }
         }
     }
@@ -137,7 +144,7 @@ mod tests {
             put(&mut bytes, at, len);
         }
         let bound = bytes.len() * 3;
-        assert!(wasted(&bytes, context) < bound);
+        assert!(summed(&bytes, context) < bound);
         // The same with a valid message before each, so that every one of them is met as a damage of its own.
         for at in (64..bytes.len() - 60).step_by(48) {
             let header = MessageHeader {
@@ -151,7 +158,7 @@ mod tests {
             let len = bytes.len() - at - 48;
             put(&mut bytes, at + 24, len);
         }
-        assert!(wasted(&bytes, context) < bound);
+        assert!(summed(&bytes, context) < bound);
     }
 
     #[test]
@@ -177,6 +184,34 @@ mod tests {
         assert!(cursor.effort.sums.is_some(), "so much was summed in vain that there are sums by now");
         assert_eq!(cursor.resync(&bytes), Some(lsn));
         assert_eq!(cursor.next(&bytes).unwrap().unwrap().header, header);
+    }
+
+    #[test]
+    fn sums_of_bytes_that_are_gone_are_not_used_for_the_rest() {
+        const BYTES: usize = 1 << 16;
+        let seed = LogId::from_bytes([7; 16]).checksum_seed();
+        let mut bytes: Vec<u8> = (0..BYTES).map(|at| (at % 251) as u8).collect();
+        const HALF: usize = BYTES / 2;
+        const QUARTER: usize = BYTES / 4;
+        // In the second quarter, headers that claim everything up to its end, again and again.
+        for at in (QUARTER + 64..HALF - 24).step_by(16) {
+            bytes[at + 4..at + 8].copy_from_slice(&((1 << 24) | (HALF - at - 24) as u32).to_le_bytes());
+            bytes[at + 8..at + 16].copy_from_slice(&(at as u64).to_le_bytes());
+            bytes[at + 16..at + 20].fill(0);
+        }
+        let lsn = Lsn::new((HALF + 3000) as u64);
+        let header = MessageHeader { kind: MessageKind::Inline, len: 5000, lsn, mark: Lsn::ZERO, epoch: Epoch::ZERO };
+        let at = lsn.get() as usize;
+        header.seal(&mut bytes[at..at + header.message_bytes()], seed);
+
+        let mut cursor = Cursor::new(Lsn::ZERO, ScanContext::new(seed, SegmentBytes::new(BYTES as u32).unwrap()));
+        assert!(cursor.next(&bytes[..HALF]).is_some_and(|met| met.is_err()));
+        assert!(cursor.skip(&bytes[..HALF]), "the headers look right");
+        assert_eq!(cursor.resync(&bytes[..HALF]), None);
+        assert!(cursor.effort.sums.is_some(), "so much was summed in vain that there are sums by now");
+        cursor.forget(QUARTER);
+        // As many bytes as before, and others.
+        assert_eq!(cursor.resync(&bytes[QUARTER..QUARTER + HALF]), Some(lsn));
     }
 
     proptest! {

@@ -5,4 +5,5 @@ mod properties;
 mod scanner;
 mod segment;
 mod spec;
+mod values;
 mod vectors;

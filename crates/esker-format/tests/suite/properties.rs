@@ -567,7 +567,7 @@ fn message_of_another_length_is_not_sealed() {
 }
 
 /// Makes the checksum right again after a change, so that what lies behind it is reached.
-fn reseal(bytes: &mut [u8], log_id: LogId) {
+pub(crate) fn reseal(bytes: &mut [u8], log_id: LogId) {
     let crc = log_id.checksum_seed().checksum(&bytes[12..]);
     bytes[8..12].copy_from_slice(&crc.to_le_bytes());
 }

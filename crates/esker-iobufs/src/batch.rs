@@ -96,6 +96,8 @@ mod tests {
             (&[long, none], (1, CLAIM_BYTES_MAX + 1)),
             (&[exact, none], (1, CLAIM_BYTES_MAX)),
             (&[small, exact], (1, 64)),
+            (&[small, &vec![0; full - 64]], (2, CLAIM_BYTES_MAX)),
+            (&[small, &vec![0; full - 63]], (1, 64)),
         ] {
             assert_eq!(first_claim(payloads, CLAIM_BYTES_MAX), expected);
         }

@@ -7,6 +7,7 @@ mod loom_models;
 mod loom_reservations;
 mod shared;
 mod support;
+mod waits;
 
 /// The table of ordering pairs in the crate's documentation names models that there are.
 #[test]

@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_whole_needs_no_sums() {
+        let seed = LogId::from_bytes([7; 16]).checksum_seed();
+        let mut bytes = vec![0; 64];
+        for _ in 0..20 {
+            let lsn = Lsn::new(bytes.len() as u64);
+            let header = MessageHeader { kind: MessageKind::Inline, len: 30, lsn, mark: Lsn::ZERO, epoch: Epoch::ZERO };
+            let at = bytes.len();
+            bytes.resize(at + header.message_bytes(), 3);
+            header.seal(&mut bytes[at..], seed);
+        }
+        let mut scanner = Scanner::new(&bytes, Lsn::ZERO, ScanContext::new(seed, SegmentBytes::MIN));
+        assert_eq!(scanner.by_ref().filter(Result::is_ok).count(), 20);
+        assert!(scanner.cursor.effort.sums.is_none());
+    }
+
+    #[test]
     fn sums_of_fewer_bytes_are_not_used_for_more() {
         const BYTES: usize = 1 << 16;
         let seed = LogId::from_bytes([7; 16]).checksum_seed();

@@ -167,6 +167,16 @@ fn a_message_in_the_very_last_place_is_found() {
 }
 
 #[test]
+fn a_place_whose_bytes_are_all_alike_is_found() {
+    // The first segment of a log, where all bytes of an LSN but the lowest are zero.
+    let (bytes, lsns) = far_up(Lsn::ZERO, &[10, 0]);
+    let mut cursor = Cursor::new(Lsn::new(64), context());
+    assert!(cursor.skip(&bytes[64..]));
+    assert_eq!(cursor.next_lsn() + 1, lsns[1]);
+    assert_eq!(cursor.resync(&bytes[64..]), Some(lsns[1]));
+}
+
+#[test]
 fn without_a_damage_the_message_at_hand_is_skipped() {
     let (bytes, lsns) = far_up(BASE, &[10, 20, 30]);
     let mut scanner = Scanner::new(&bytes[64..], BASE + 64, context());
@@ -176,6 +186,9 @@ fn without_a_damage_the_message_at_hand_is_skipped() {
     assert_eq!(cursor.next_lsn() + 1, lsns[1]);
     assert_eq!(cursor.resync(&bytes[64..]), Some(lsns[1]));
     // Where nothing can begin, all places are passed over whose headers are at hand.
+    let mut cursor = Cursor::new(BASE + 64, context());
+    assert!(!cursor.skip(&[0xee; 10]));
+    assert_eq!(cursor.at(), 0, "too little is at hand to judge any place");
     let garbage = [0xee; 100];
     let mut cursor = Cursor::new(BASE + 64, context());
     assert!(!cursor.skip(&garbage));

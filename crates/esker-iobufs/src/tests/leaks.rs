@@ -280,7 +280,9 @@ fn many_threads_hold_reservations_and_wait_and_the_prefix_is_always_whole() {
                         let lsn = held.complete();
                         if i % 5 == writer {
                             assert!(bench.engine.make_stable(lsn).unwrap() > lsn);
-                            bench.messages(&bench.file.synced(), bench.engine.stable());
+                            // The watermark first: others move it on.
+                            let stable = bench.engine.stable();
+                            bench.messages(&bench.file.synced(), stable);
                         }
                     }
                 });

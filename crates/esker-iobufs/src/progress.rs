@@ -90,6 +90,14 @@ impl Progress {
     pub(crate) fn open(&mut self, seq: u64, lsn: Lsn) {
         *self.life_mut(seq) = Life { state: LifeState::Open, lsn, prefix_under_way: false };
         self.newest = seq;
+        self.pass_others();
+    }
+
+    /// What lies between a segment and the next one of this engine is none of its own, so that nothing there is waited for.
+    fn pass_others(&mut self) {
+        if self.first_unwritten <= self.newest {
+            self.written = self.written.max(self.life(self.first_unwritten).lsn);
+        }
     }
 
     /// No claim that is known here reaches beyond this LSN: the end of the open buffer, of at most `bytes`.
@@ -113,6 +121,7 @@ impl Progress {
             self.written = self.written.max(end);
             self.first_unwritten += 1;
         }
+        self.pass_others();
     }
 
     /// Notes that what the buffer `seq` holds is written up to `end`, although not all of it. Somebody else may have written

@@ -91,3 +91,30 @@ fn a_failed_sync_of_somebody_else_stops_the_engine() {
     assert_eq!(bench.engine.stable(), stable);
     assert!(bench.engine.append(MessageKind::Inline, b"second").is_err() || bench.engine.flush().is_err());
 }
+
+/// Breaks if the watermark of what is written does not pass over what lies between the engine's segments, and is not seen to
+/// end in the buffer that is held.
+#[test]
+fn what_is_complete_before_a_reservation_at_the_beginning_of_a_segment_becomes_durable() {
+    for complete in 0..3 {
+        let bench = among_others();
+        let mut last = bench.append(&[1; 80]);
+        let first_base = last.get() / SEGMENT_BYTES;
+        while last.get() / SEGMENT_BYTES == first_base {
+            last = bench.append(&[1; 40]);
+        }
+        for n in 1..complete {
+            last = bench.append(&[n; 5]);
+        }
+        if complete == 0 {
+            // Everything before is, and what is first in the buffer is not.
+            bench.engine.make_stable(last).unwrap();
+        }
+        let held = bench.engine.reserve(MessageKind::Inline, 7).unwrap();
+        let later = bench.append(b"later");
+        assert!(bench.engine.make_stable(last).unwrap() > last);
+        assert!(bench.engine.stable() <= held.lsn());
+        held.complete();
+        assert!(bench.engine.make_stable(later).unwrap() > later);
+    }
+}

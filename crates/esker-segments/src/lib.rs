@@ -4,7 +4,8 @@
 //! Owns the table from logical segments to physical slots, the state of every slot, live-byte counts, and the two gates
 //! that stand before reuse. Refuses I/O, threads, clocks and policy: every operation is a plain `&mut self` call whose
 //! outcome depends only on the calls before it, so one sequence of calls always gives one result. Which segment deserves
-//! cleaning is for the caller to say.
+//! cleaning is for the caller to say; the policies of [`cleaning`] are made for that, and decide by a [`UsageTable`] that
+//! tells how fast what is in each segment dies.
 //!
 //! # States of a slot
 //!
@@ -77,6 +78,7 @@
 #![forbid(unsafe_code)]
 
 mod accountant;
+pub mod cleaning;
 mod error;
 mod live;
 mod ordered;
@@ -84,6 +86,7 @@ mod recover;
 mod reuse;
 mod slot;
 mod stats;
+mod usage;
 
 pub use accountant::{Accountant, Allocation};
 pub use error::{AccountError, AllocateError, RecoverError};
@@ -91,6 +94,7 @@ pub use recover::RecoveredLog;
 pub use reuse::{FreedSegment, ReuseTicket};
 pub use slot::{HeldSegment, SegmentState};
 pub use stats::Stats;
+pub use usage::{SegmentUsage, UsageTable};
 
 #[cfg(test)]
 mod tests;

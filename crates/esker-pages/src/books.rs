@@ -1,29 +1,29 @@
 //! How much of each segment is live.
 //!
-//! Owns the sums. Exact whenever no operation is under way: what a page's records take is added after the page was put into
-//! the table, and taken away after it was replaced.
+//! Owns the sums, and what they tell of where records belong. Exact whenever no operation is under way: what a page's records
+//! take is added after the page was put into the table, and taken away after it was replaced.
 
-use std::collections::BTreeMap;
-
-use esker_format::{Lsn, SegmentBytes};
+use esker_format::{Lsn, SEGMENT_HEADER_BYTES, SegmentBytes};
+use esker_segments::{
+    UsageTable,
+    cleaning::{Placement, Policy},
+};
 
 use crate::{
     node::Fragment,
     sync::{Mutex, lock},
 };
 
-/// Live bytes by segment.
+/// The usage of the segments.
 #[derive(Debug)]
 pub(crate) struct Books {
     segment_bytes: SegmentBytes,
     sums: Mutex<Sums>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sums {
-    /// By the base of the segment. What was added may be taken away before it is added, for a moment.
-    segments: BTreeMap<Lsn, i64>,
-    all: i64,
+    usage: UsageTable,
     /// What was written by users, with the records' headers.
     user_bytes: u64,
     /// What was moved.
@@ -39,70 +39,77 @@ pub(crate) struct Totals {
 }
 
 impl Books {
-    pub(crate) fn new(segment_bytes: SegmentBytes) -> Self {
-        Self { segment_bytes, sums: Mutex::default() }
+    pub(crate) fn new(segment_bytes: SegmentBytes, policy: &dyn Policy) -> Self {
+        let capacity_bytes = u64::from(segment_bytes.get()) - SEGMENT_HEADER_BYTES as u64;
+        let usage = UsageTable::new(policy.boxed(), capacity_bytes);
+        Self { segment_bytes, sums: Mutex::new(Sums { usage, user_bytes: 0, moved_bytes: 0 }) }
+    }
+
+    /// Where a user's record is to go, in the place of `replaced`.
+    pub(crate) fn place_write(&self, replaced: Option<Fragment>) -> Placement {
+        lock(&self.sums).usage.place_write(replaced.map(|fragment| self.base(fragment)))
+    }
+
+    /// Where what is live of a segment is to go.
+    pub(crate) fn place_move(&self, victim: Lsn) -> Placement {
+        lock(&self.sums).usage.place_move(victim)
     }
 
     /// A user's record is live, in the place of `dead`.
-    pub(crate) fn written(&self, live: Option<Fragment>, bytes: u32, dead: impl IntoIterator<Item = Fragment>) {
+    pub(crate) fn written(&self, live: Fragment, placement: &Placement, dead: impl IntoIterator<Item = Fragment>) {
         let mut sums = lock(&self.sums);
-        sums.user_bytes += u64::from(bytes);
-        if let Some(live) = live {
-            self.add(&mut sums, live, 1);
-        }
-        dead.into_iter().for_each(|dead| self.add(&mut sums, dead, -1));
+        sums.user_bytes += u64::from(live.bytes());
+        sums.usage.written(self.base(live), live.bytes(), placement);
+        dead.into_iter().for_each(|dead| sums.usage.died(self.base(dead), dead.bytes()));
     }
 
     /// A record was moved.
-    pub(crate) fn moved(&self, live: Fragment, dead: impl IntoIterator<Item = Fragment>) {
+    pub(crate) fn moved(&self, live: Fragment, placement: &Placement, dead: impl IntoIterator<Item = Fragment>) {
         let mut sums = lock(&self.sums);
         sums.moved_bytes += u64::from(live.bytes());
-        self.add(&mut sums, live, 1);
-        dead.into_iter().for_each(|dead| self.add(&mut sums, dead, -1));
+        sums.usage.moved(self.base(live), live.bytes(), placement);
+        dead.into_iter().for_each(|dead| sums.usage.left(self.base(dead), dead.bytes()));
     }
 
     /// A record was found by recovery.
     pub(crate) fn found(&self, live: Fragment) {
-        self.add(&mut lock(&self.sums), live, 1);
+        lock(&self.sums).usage.found(self.base(live), 0, live.bytes());
+    }
+
+    /// There are no more to be found.
+    pub(crate) fn all_found(&self) {
+        lock(&self.sums).usage.all_found();
     }
 
     /// A record is live no more, and nothing took its place.
     pub(crate) fn died(&self, dead: Fragment) {
-        self.add(&mut lock(&self.sums), dead, -1);
+        lock(&self.sums).usage.died(self.base(dead), dead.bytes());
     }
 
-    /// A segment is not there any more.
+    /// A segment is not there any more: what was left in it was replaced, and is about to be taken away.
     pub(crate) fn forget(&self, base: Lsn) {
-        let mut sums = lock(&self.sums);
-        // What is left was replaced, and is about to be taken away.
-        if let Some(rest) = sums.segments.remove(&base) {
-            sums.all -= rest;
-        }
+        lock(&self.sums).usage.forget(base);
     }
 
-    /// All segments that have ever had something live, and are there.
-    pub(crate) fn segments(&self) -> BTreeMap<Lsn, u64> {
-        lock(&self.sums).segments.iter().map(|(&base, &live)| (base, positive(live))).collect()
+    /// The live bytes of a segment.
+    #[cfg(test)]
+    pub(crate) fn live_bytes_in(&self, segment: Lsn) -> u64 {
+        lock(&self.sums).usage.live_bytes_in(segment)
+    }
+
+    /// The segment that is to be cleaned first.
+    pub(crate) fn choose(&self, candidates: impl IntoIterator<Item = Lsn>, live_bytes_max: u64) -> Option<Lsn> {
+        let sums = lock(&self.sums);
+        let usage = &sums.usage;
+        usage.choose(candidates.into_iter().filter(|&base| usage.live_bytes_in(base) <= live_bytes_max))
     }
 
     pub(crate) fn totals(&self) -> Totals {
         let sums = lock(&self.sums);
-        Totals { live_bytes: positive(sums.all), user_bytes: sums.user_bytes, moved_bytes: sums.moved_bytes }
+        Totals { live_bytes: sums.usage.live_bytes(), user_bytes: sums.user_bytes, moved_bytes: sums.moved_bytes }
     }
 
-    fn add(&self, sums: &mut Sums, fragment: Fragment, sign: i64) {
-        let base = fragment.lsn.segment_base(self.segment_bytes);
-        let bytes = sign * i64::from(fragment.bytes());
-        if sign > 0 {
-            *sums.segments.entry(base).or_default() += bytes;
-            sums.all += bytes;
-        } else if let Some(live) = sums.segments.get_mut(&base) {
-            *live += bytes;
-            sums.all += bytes;
-        }
+    fn base(&self, fragment: Fragment) -> Lsn {
+        fragment.lsn.segment_base(self.segment_bytes)
     }
-}
-
-fn positive(sum: i64) -> u64 {
-    u64::try_from(sum).unwrap_or(0)
 }

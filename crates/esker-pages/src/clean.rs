@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use esker_format::{Lsn, MESSAGE_HEADER_BYTES};
 use esker_page_table::{Entry, PageId, Version, pin};
+use esker_segments::cleaning::Placement;
 use esker_streams::Reservation;
 
 use crate::{
     Error,
+    cache::Cached,
     node::{Fragment, Node, fragments_of},
     record::{HEADER_BYTES, Head, Kind},
     store::Inner,
@@ -135,9 +137,12 @@ impl Inner {
         stats.free + self.streams.segments_max().saturating_sub(stats.slots)
     }
 
-    /// How many segments are to be free, so that writers do not have to wait.
+    /// How many segments are to be free. With a thread that cleans, so many that writers do not have to wait for it.
     pub(crate) fn segments_wanted(&self) -> u32 {
-        self.options.reserve_segments() + u32::from(self.options.user_streams) + VICTIMS_AT_ONCE
+        if !self.options.background {
+            return self.options.reserve_segments();
+        }
+        self.options.reserve_segments() + u32::from(self.options.policy.streams().user) + VICTIMS_AT_ONCE
     }
 
     /// How many segments there are that nobody uses, those included that the file may still grow by.
@@ -204,7 +209,7 @@ impl Inner {
     /// How many segments cleaning has begun to fill.
     fn segments_filled(&self) -> u64 {
         let engines = self.streams.stats().engines;
-        engines.iter().skip(usize::from(self.options.user_streams)).map(|engine| engine.segments).sum()
+        engines.iter().skip(usize::from(self.options.policy.streams().user)).map(|engine| engine.segments).sum()
     }
 
     /// How many segments are empty and not yet free: because a flush is still to come, or readers.
@@ -242,14 +247,11 @@ impl Inner {
         Ok(())
     }
 
-    /// The segment with the least that is live, if anything is gained by cleaning it.
+    /// The segment that the policy says is next, if anything is gained by cleaning it.
     fn choose(&self) -> Option<Lsn> {
-        let live = self.books.segments();
         let segment = u64::from(self.streams.segment_bytes().get());
         let full = self.streams.segments().into_iter().filter(|info| info.end.is_some());
-        let candidates = full.map(|info| (live.get(&info.base).copied().unwrap_or(0), info.base));
-        let (live, base) = candidates.min()?;
-        (live + segment / GAIN_MIN_DIVISOR <= segment).then_some(base)
+        self.books.choose(full.map(|info| info.base), segment - segment / GAIN_MIN_DIVISOR)
     }
 
     /// Moves whatever is live out of a segment.
@@ -269,12 +271,13 @@ impl Inner {
         if let Some(lsn) = damaged {
             return Err(Error::Damaged { page: PageId::MIN, lsn, reason: "a record that is none of a page" });
         }
+        let placement = self.books.place_move(victim);
         for record in live {
             let from = (record.lsn - victim) as usize + MESSAGE_HEADER_BYTES;
             let payload = &buffer[from..(record.lsn - victim) as usize + record.bytes as usize];
             match record.head.kind {
-                Kind::Free => self.move_grave(&record, payload)?,
-                _ => self.move_page(&record, payload)?,
+                Kind::Free => self.move_grave(&record, payload, &placement)?,
+                _ => self.move_page(&record, payload, &placement)?,
             }
         }
         Ok(())
@@ -293,8 +296,8 @@ impl Inner {
 
     /// Room for a copy. Cleaning has segments that nobody else may use; if they are used up, those that were emptied by then
     /// are let go first.
-    fn reserve_copy(&self, len: u32) -> Result<Reservation<'_>, Error> {
-        let stream = self.cleaning_stream(0);
+    fn reserve_copy(&self, len: u32, placement: &Placement) -> Result<Reservation<'_>, Error> {
+        let stream = self.cleaning_stream(placement);
         match self.streams.reserve(stream, len) {
             Err(esker_log::Error::NoSpace { .. }) => {
                 self.reclaim()?;
@@ -305,7 +308,7 @@ impl Inner {
         }
     }
 
-    fn move_page(&self, record: &Live, payload: &[u8]) -> Result<(), Error> {
+    fn move_page(&self, record: &Live, payload: &[u8], placement: &Placement) -> Result<(), Error> {
         let Head { page, .. } = record.head;
         loop {
             let fragments = {
@@ -316,7 +319,7 @@ impl Inner {
                 return Ok(());
             }
             let is_moved = if let [_] = fragments[..] {
-                self.put_copy(&fragments, Head { more: false, ..record.head }, &payload[HEADER_BYTES..])?
+                self.put_copy(&fragments, Head { more: false, ..record.head }, &payload[HEADER_BYTES..], placement)?
             } else {
                 // What belongs together is put together.
                 let Some(content) = self.fold(page, &fragments)? else { continue };
@@ -325,14 +328,15 @@ impl Inner {
                 if self.is_large(content.len()) {
                     let large = self.create_large(&content)?;
                     self.larges.need(number, large);
-                    let is_moved = self.put_copy(&fragments, Head { kind: Kind::Large, ..head }, &large.encode())?;
+                    let is_moved =
+                        self.put_copy(&fragments, Head { kind: Kind::Large, ..head }, &large.encode(), placement)?;
                     if !is_moved {
                         self.larges.need_not(number);
                         self.larges.abandon(large);
                     }
                     is_moved
                 } else {
-                    self.put_copy(&fragments, head, &content)?
+                    self.put_copy(&fragments, head, &content, placement)?
                 }
             };
             if is_moved {
@@ -342,10 +346,16 @@ impl Inner {
     }
 
     /// Appends a copy of a page, whose records are `fragments`, and puts it in their place. `false` if they are others by now.
-    fn put_copy(&self, fragments: &[Fragment], head: Head, content: &[u8]) -> Result<bool, Error> {
+    fn put_copy(
+        &self,
+        fragments: &[Fragment],
+        head: Head,
+        content: &[u8],
+        placement: &Placement,
+    ) -> Result<bool, Error> {
         let page = head.page;
         let len = (HEADER_BYTES + content.len()) as u32;
-        let mut reservation = self.reserve_copy(len)?;
+        let mut reservation = self.reserve_copy(len, placement)?;
         let record = reservation.payload_mut();
         head.put(record);
         record[HEADER_BYTES..].copy_from_slice(content);
@@ -371,7 +381,7 @@ impl Inner {
         };
         drop(guard);
         if is_put {
-            self.books.moved(copy, fragments.iter().copied());
+            self.books.moved(copy, placement, fragments.iter().copied());
         } else {
             Head { kind: Kind::Void, number: 0, ..head }.put(reservation.payload_mut());
         }
@@ -380,17 +390,17 @@ impl Inner {
     }
 
     fn put_node(&self, page: PageId, entry: Entry<'_, Node>, node: Box<Node>, guard: &esker_page_table::Guard) -> bool {
-        let memory = node.memory_bytes();
+        let cached = Cached::from(&*node);
         let is_put = self.table.replace(page, entry, node, guard).is_ok();
         if is_put {
             let old = if let Entry::Resident(node) = entry { Some(node) } else { None };
-            self.cache.exchanged(Some(memory), old);
+            self.cache.exchanged(page, Some(cached), old, &self.table);
         }
         is_put
     }
 
-    fn move_grave(&self, record: &Live, payload: &[u8]) -> Result<(), Error> {
-        let mut reservation = self.reserve_copy(payload.len() as u32)?;
+    fn move_grave(&self, record: &Live, payload: &[u8], placement: &Placement) -> Result<(), Error> {
+        let mut reservation = self.reserve_copy(payload.len() as u32, placement)?;
         let out = reservation.payload_mut();
         out.copy_from_slice(payload);
         let mut graves = lock(&self.graves);
@@ -399,7 +409,7 @@ impl Inner {
                 let version = Version::new(record.head.number).expect("a change has a number");
                 let copy = Fragment::new(reservation.lsn(), record.bytes, version, false);
                 let old = std::mem::replace(grave, copy);
-                self.books.moved(copy, [old]);
+                self.books.moved(copy, placement, [old]);
             }
             // A checkpoint has made it needless.
             _ => {

@@ -57,6 +57,8 @@
 //!   that the table tells of it; each record beyond is read again by the next opening.
 //! - Cleaning does the same as a writer, but keeps the number, and gives way if the page has changed. Versions stay what
 //!   users have seen.
+//! - To which stream a record goes is for a [policy](cleaning::Policy) to say, and does not matter for any of this: the numbers
+//!   order the records of all streams.
 //! - A page that is put out of memory leaves the place of its record in the table. That the record may not be written yet
 //!   does not matter: the stream finds it in its buffers.
 
@@ -83,6 +85,7 @@ mod write;
 
 pub use error::Error;
 pub use esker_page_table::{PageId, Version};
+pub use esker_segments::cleaning;
 pub use esker_storage as storage;
 pub use merge::Merge;
 pub use options::{CACHE_BYTES_DEFAULT, CHAIN_MAX_DEFAULT, CHECKPOINT_BYTES_DEFAULT, Options};

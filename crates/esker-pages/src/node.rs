@@ -75,7 +75,9 @@ impl Node {
         // The counts of the shared content, and what an allocation takes beside what was asked for.
         const SHARED: usize = 16;
         const EACH: usize = 16;
-        let content = self.content.as_ref().map_or(0, |content| content.len() + SHARED + EACH);
+        // Its place in the cache's queue.
+        const PLACE: usize = 8;
+        let content = self.content.as_ref().map_or(0, |content| content.len() + SHARED + EACH + PLACE);
         let older = if self.older.is_empty() { 0 } else { size_of_val(&*self.older) + EACH };
         (size_of::<Self>() + EACH + content + older) as u64
     }
@@ -87,6 +89,15 @@ pub(crate) fn version_of(entry: Entry<'_, Node>) -> Option<Version> {
         Entry::Vacant => None,
         Entry::Stored(stored) => Some(stored.version),
         Entry::Resident(node) => Some(node.newest.version),
+    }
+}
+
+/// The record that made a page what it is.
+pub(crate) fn newest_of(entry: Entry<'_, Node>) -> Option<Fragment> {
+    match entry {
+        Entry::Vacant => None,
+        Entry::Stored(stored) => Some(stored.into()),
+        Entry::Resident(node) => Some(node.newest),
     }
 }
 

@@ -19,7 +19,7 @@ use esker_streams::{Opening, StreamId};
 use crate::{
     Error, Options,
     books::Books,
-    cache::Cache,
+    cache::{Cache, Cached},
     checkpoint::Checkpoints,
     clean::Cleaning,
     large::{Large, Larges},
@@ -138,16 +138,16 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
     }
 
     let larges = Larges::new(storage);
-    let books = Books::new(streams.segment_bytes());
+    let books = Books::new(streams.segment_bytes(), &*options.policy);
     let cache = Cache::new(options.cache_bytes);
     let ids = PageIds::new();
     let guard = pin();
     for (page, fragments) in chains {
         let node = Node::new(fragments[0], fragments[1..].into(), None);
-        let memory = node.memory_bytes();
+        let cached = Cached::from(&*node);
         let entry = table.load(page, &guard);
         if table.replace(page, entry, node, &guard).is_ok() {
-            cache.exchanged(Some(memory), None);
+            cache.exchanged(page, Some(cached), None, &table);
         }
     }
     let mut large = Vec::new();
@@ -169,6 +169,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
     }
     drop(guard);
     graves.values().for_each(|&(_, grave)| books.found(grave));
+    books.all_found();
 
     for fragment in large {
         let (page, fragment) = fragment;

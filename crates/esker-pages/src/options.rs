@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use esker_format::LogId;
+use esker_segments::cleaning::{Policy, Rate, StreamCounts};
 use esker_streams::STREAMS_MAX;
 
 use crate::{Error, Merge, notes::FRAGMENTS_MAX};
@@ -19,8 +20,7 @@ pub const CHECKPOINT_BYTES_DEFAULT: u64 = 256 << 20;
 pub struct Options {
     pub(crate) streams: esker_streams::Options,
     pub(crate) segment_bytes: u32,
-    pub(crate) user_streams: u8,
-    pub(crate) cleaning_streams: u8,
+    pub(crate) policy: Arc<dyn Policy>,
     pub(crate) cache_bytes: u64,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) chain_max: u32,
@@ -34,8 +34,7 @@ impl Default for Options {
         Self {
             streams: esker_streams::Options::new(),
             segment_bytes: esker_streams::SEGMENT_BYTES_DEFAULT,
-            user_streams: 2,
-            cleaning_streams: 2,
+            policy: Arc::new(Rate::three_and_three()),
             cache_bytes: CACHE_BYTES_DEFAULT,
             max_bytes: None,
             chain_max: CHAIN_MAX_DEFAULT,
@@ -77,12 +76,11 @@ impl Options {
         self
     }
 
-    /// Into how many streams users' pages are sorted, by how often they change, and how many streams cleaning has. More of
-    /// them save writing, and cost buffers and half-filled segments.
+    /// Which pages are written beside which, and which segment is cleaned next. A policy with more streams saves writing, and
+    /// costs I/O buffers and half-filled segments. May differ from opening to opening.
     #[must_use]
-    pub fn write_streams(mut self, user: u8, cleaning: u8) -> Self {
-        self.user_streams = user;
-        self.cleaning_streams = cleaning;
+    pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
+        self.policy = Arc::new(policy);
         self
     }
 
@@ -145,7 +143,7 @@ impl Options {
 
     /// Segments that only cleaning may use, so that it can go on: what it fills at once, and one to spare.
     pub(crate) fn reserve_segments(&self) -> u32 {
-        u32::from(self.cleaning_streams) + 1
+        u32::from(self.policy.streams().moved) + 1
     }
 
     /// The options of the streams below, and how many segments they may have.
@@ -155,11 +153,12 @@ impl Options {
     /// [`Error::InvalidOptions`] with all faults.
     pub(crate) fn validate(&self) -> Result<esker_streams::Options, Error> {
         let mut faults = Vec::new();
-        let all = u32::from(self.user_streams) + u32::from(self.cleaning_streams);
-        if self.user_streams == 0 || self.cleaning_streams == 0 || all > u32::from(STREAMS_MAX) {
+        let StreamCounts { user, moved } = self.policy.streams();
+        let all = u32::from(user) + u32::from(moved);
+        if user == 0 || moved == 0 || all > u32::from(STREAMS_MAX) {
             faults.push(format!(
-                "there are {} streams for users and {} for cleaning, but at least one each and {STREAMS_MAX} in all",
-                self.user_streams, self.cleaning_streams
+                "the policy has {user} streams for users and {moved} for what is moved, not at least one each and at most \
+                 {STREAMS_MAX} in all",
             ));
         }
         let mut segments_max = None;
@@ -178,7 +177,7 @@ impl Options {
             .clone()
             .streams(all.min(u32::from(STREAMS_MAX)) as u8)
             .segments_max(segments_max)
-            .reserve(self.reserve_segments(), self.user_streams);
+            .reserve(self.reserve_segments(), user);
         match streams.validate() {
             Ok(_) => (),
             Err(esker_log::Error::InvalidOptions { faults: more }) => faults.extend(more),

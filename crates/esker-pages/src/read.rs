@@ -6,6 +6,7 @@ use esker_page_table::{Entry, PageId, pin};
 
 use crate::{
     Error, Page,
+    cache::Cached,
     node::{Fragment, Node},
     record::{Head, Kind},
     store::Inner,
@@ -32,17 +33,17 @@ impl Inner {
             let content: Arc<[u8]> = content.into();
             let version = fragments[0].version;
             let node = Node::new(fragments[0], fragments[1..].into(), Some(content.clone()));
-            let bytes = node.memory_bytes();
+            let cached = Some(Cached::from(&*node));
             // If the page was changed meanwhile, this is what it was.
             match entry {
                 Entry::Stored(stored) => {
                     if self.table.install(page, stored, node, &guard).is_ok() {
-                        self.cache.exchanged(Some(bytes), None);
+                        self.cache.exchanged(page, cached, None, &self.table);
                     }
                 }
                 Entry::Resident(bare) => {
                     if self.table.replace(page, entry, node, &guard).is_ok() {
-                        self.cache.exchanged(Some(bytes), Some(bare));
+                        self.cache.exchanged(page, cached, Some(bare), &self.table);
                     }
                 }
                 Entry::Vacant => (),

@@ -20,6 +20,8 @@ pub struct Stats {
     pub user_bytes: u64,
     /// What cleaning has moved since the store was opened, in bytes.
     pub moved_bytes: u64,
+    /// What lies in the segments beside records since the store was opened, in bytes: where a record did not fit any more.
+    pub pad_bytes: u64,
     /// How many files there are of contents that are too long for a segment.
     pub large_files: u64,
     /// What they take, in bytes.
@@ -57,6 +59,7 @@ impl Inner {
             ledger_bytes: self.streams.ledger_bytes(),
             user_bytes: totals.user_bytes,
             moved_bytes: totals.moved_bytes,
+            pad_bytes: streams.engines.iter().map(|engine| engine.pad_bytes).sum(),
             large_files: self.larges.count(),
             large_bytes: self.larges.bytes(),
             cached_bytes: self.cache.held_bytes(),

@@ -16,12 +16,14 @@ use std::sync::Arc;
 
 use esker_format::MESSAGE_HEADER_BYTES;
 use esker_page_table::{Entry, PageId, Version, pin};
+use esker_segments::cleaning::{Placement, StreamCounts};
 use esker_streams::{Reservation, StreamId};
 
 use crate::{
     Error,
+    cache::Cached,
     large::Large,
-    node::{Fragment, Node, fragments_of, version_of},
+    node::{Fragment, Node, fragments_of, newest_of, version_of},
     record::{HEADER_BYTES, Head, Kind, NUMBER_MAX},
     store::Inner,
     sync::lock,
@@ -38,13 +40,13 @@ impl Inner {
         large: Option<Large>,
     ) -> Result<Version, Error> {
         // Looking first keeps what cannot succeed out of the log.
-        let stream = {
+        let placement = {
             let guard = pin();
             let entry = self.table.load(page, &guard);
             check(page, expected, entry)?;
-            self.user_stream(entry)
+            self.books.place_write(newest_of(entry))
         };
-        let mut reservation = self.reserve(stream, kind, HEADER_BYTES + content.len())?;
+        let mut reservation = self.reserve(self.user_stream(&placement), kind, HEADER_BYTES + content.len())?;
         let lsn = reservation.lsn();
         let record = reservation.payload_mut();
         record[HEADER_BYTES..].copy_from_slice(content);
@@ -73,13 +75,13 @@ impl Inner {
                 Kind::Free => self.table.free(page, entry, &guard).map(|()| None),
                 _ => {
                     let node = self.node_after(page, entry, kind, fragment, cached.clone(), content);
-                    let memory = node.memory_bytes();
+                    let cached = Cached::from(&*node);
                     let replaced = self.table.replace(page, entry, node, &guard);
-                    replaced.map(|_| Some(memory)).map_err(|conflict| conflict.current)
+                    replaced.map(|_| Some(cached)).map_err(|conflict| conflict.current)
                 }
             };
             match exchanged {
-                Ok(memory) => break Ok(memory),
+                Ok(cached) => break Ok(cached),
                 // Moved, loaded or put out of memory by somebody: still the same page.
                 Err(now) => match check(page, expected, now) {
                     Ok(()) => entry = now,
@@ -96,10 +98,10 @@ impl Inner {
                 }
                 Err(conflict)
             }
-            Ok(memory) => {
+            Ok(cached) => {
                 let old = if let Entry::Resident(node) = entry { Some(node) } else { None };
-                self.cache.exchanged(memory, old);
-                self.account(page, kind, fragment, entry);
+                self.cache.exchanged(page, cached, old, &self.table);
+                self.account(page, kind, fragment, &placement, entry);
                 drop(guard);
                 reservation.complete();
                 if kind == Kind::Free {
@@ -113,20 +115,18 @@ impl Inner {
     }
 
     /// Keeps the books of a change.
-    fn account(&self, page: PageId, kind: Kind, fragment: Fragment, before: Entry<'_, Node>) {
+    fn account(&self, page: PageId, kind: Kind, fragment: Fragment, placement: &Placement, before: Entry<'_, Node>) {
         if kind != Kind::Delta {
             self.doom_large(before, fragment.version.get());
         }
         match kind {
             // What a delta adds to stays live.
-            Kind::Delta => self.books.written(Some(fragment), fragment.bytes(), []),
+            Kind::Delta => self.books.written(fragment, placement, []),
             Kind::Free => {
                 lock(&self.graves).insert(fragment.version.get(), (page, fragment));
-                self.books.written(Some(fragment), fragment.bytes(), fragments_of(before));
+                self.books.written(fragment, placement, fragments_of(before));
             }
-            _ => {
-                self.books.written(Some(fragment), fragment.bytes(), fragments_of(before));
-            }
+            _ => self.books.written(fragment, placement, fragments_of(before)),
         }
     }
 
@@ -204,7 +204,7 @@ impl Inner {
                 Ok(reservation) => return Ok(reservation),
                 Err(esker_log::Error::NoSpace { .. }) if kind == Kind::Free => {
                     // What frees must succeed where nothing else does.
-                    match self.streams.reserve(self.cleaning_stream(0), len) {
+                    match self.streams.reserve(self.last_resort(), len) {
                         Ok(reservation) => return Ok(reservation),
                         Err(esker_log::Error::NoSpace { .. }) => self.make_room(&mut tries)?,
                         Err(error) => return Err(error.into()),
@@ -216,14 +216,21 @@ impl Inner {
         }
     }
 
-    /// The stream for the next version of a page.
-    fn user_stream(&self, _: Entry<'_, Node>) -> StreamId {
-        StreamId::FIRST
+    /// The stream that a policy has chosen for a user's record.
+    fn user_stream(&self, placement: &Placement) -> StreamId {
+        let user = self.options.policy.streams().user;
+        StreamId::new(placement.stream.min(user - 1)).expect("options allow no more")
     }
 
-    /// The streams that cleaning writes to.
-    pub(crate) fn cleaning_stream(&self, nth: u8) -> StreamId {
-        StreamId::new(self.options.user_streams + nth % self.options.cleaning_streams).expect("options allow no more")
+    /// The stream that a policy has chosen for what is moved.
+    pub(crate) fn cleaning_stream(&self, placement: &Placement) -> StreamId {
+        let StreamCounts { user, moved } = self.options.policy.streams();
+        StreamId::new(placement.stream.clamp(user, user + moved - 1)).expect("options allow no more")
+    }
+
+    /// The first of the streams that may take the last segments.
+    fn last_resort(&self) -> StreamId {
+        StreamId::new(self.options.policy.streams().user).expect("options allow no more")
     }
 }
 

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use esker_segments::{
+    SegmentUsage,
+    cleaning::{Placement, Policy, Scene, StreamCounts},
+};
 use esker_storage::{MemStorage, Storage};
 
 use super::support::{Rng, audit, options, page, pages_of};
@@ -254,7 +258,26 @@ fn checkpoints_keep_the_ledger_short() {
 
 #[test]
 fn options_are_checked_all_at_once() {
-    let wrong = options().write_streams(0, 1).chain_max(100).max_bytes(Some(1)).segment_bytes(5000);
+    #[derive(Clone, Debug)]
+    struct NoStreams;
+    impl Policy for NoStreams {
+        fn streams(&self) -> StreamCounts {
+            StreamCounts { user: 0, moved: 1 }
+        }
+        fn place_write(&self, _: &Scene, _: Option<&SegmentUsage>) -> Placement {
+            unreachable!("the options are refused")
+        }
+        fn place_move(&self, _: &Scene, _: &SegmentUsage) -> Placement {
+            unreachable!("the options are refused")
+        }
+        fn cost(&self, _: &Scene, _: &SegmentUsage) -> f64 {
+            unreachable!("the options are refused")
+        }
+        fn boxed(&self) -> Box<dyn Policy> {
+            Box::new(self.clone())
+        }
+    }
+    let wrong = options().policy(NoStreams).chain_max(100).max_bytes(Some(1)).segment_bytes(5000);
     let error = Store::open(Arc::new(MemStorage::default()), wrong).unwrap_err();
     let Error::InvalidOptions { faults } = &error else { panic!("{error}") };
     assert!(faults.len() >= 4, "{error}");
@@ -271,4 +294,21 @@ fn pages_are_listed_in_order() {
     assert_eq!(listed, [2, 5, 3000, 100_000].map(page));
     assert_eq!(store.stats().pages, 4);
     assert_eq!(PageId::MIN, page(0));
+}
+
+#[test]
+fn pages_that_come_and_go_leave_nothing_behind_in_the_cache() {
+    let options = options().segment_bytes(1 << 16).buffer_bytes(1 << 12).cache_bytes(1 << 20);
+    let store = Store::open(Arc::new(MemStorage::default()), options).unwrap();
+    store.replace(page(7), None, b"stays").unwrap();
+    for n in 0..20_000_u64 {
+        let version = store.replace(page(n % 2), None, &[1; 10]).unwrap();
+        store.free(page(n % 2), version).unwrap();
+        if n % 1000 == 0 {
+            store.checkpoint().unwrap();
+        }
+    }
+    assert!(store.inner.cache.queued() < 2000, "{}", store.inner.cache.queued());
+    assert_eq!(&*store.get(page(7)).unwrap().unwrap().content, b"stays");
+    audit(&store.inner);
 }

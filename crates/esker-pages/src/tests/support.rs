@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use esker_format::{LogId, Lsn};
 use esker_page_table::{Entry, PageId, pin};
+use esker_segments::cleaning::Rate;
 
 use crate::{Options, Store, store::Inner, sync::lock};
 
@@ -30,7 +31,7 @@ pub(super) fn options() -> Options {
         .segment_bytes(4096)
         .buffer_bytes(1024)
         .buffers(2)
-        .write_streams(2, 1)
+        .policy(Rate::two_and_two())
         .cache_bytes(2000)
         .chain_max(3)
         .checkpoint_bytes(u64::MAX)
@@ -83,8 +84,10 @@ pub(super) fn audit(inner: &Inner) {
         });
     }
     lock(&inner.graves).values().for_each(|(_, grave)| add(grave.lsn, grave.bytes()));
-    let mut books = inner.books.segments();
-    books.retain(|_, live| *live > 0);
-    assert_eq!(books, live, "the books are wrong");
+    for info in inner.streams.segments() {
+        let wanted = live.remove(&info.base).unwrap_or(0);
+        assert_eq!(inner.books.live_bytes_in(info.base), wanted, "the books of {} are wrong", info.base);
+    }
+    assert!(live.is_empty(), "live and in no segment: {live:?}");
     assert_eq!(inner.cache.held_bytes(), memory, "what is cached is wrong");
 }

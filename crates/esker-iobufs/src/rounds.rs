@@ -397,6 +397,7 @@ mod tests {
         rounds.close(Lsn::new(10));
         let other = rounds.join(Lsn::new(10));
         assert_eq!(other.index(), served.index());
+        assert_eq!(rounds.cohorts[other.index()].present, 1);
         rounds.leave(served, false);
         assert_eq!(rounds.cohorts[other.index()].present, 1);
     }
@@ -445,6 +446,46 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_stops_waiting_when_all_have_come() {
+        let mut rounds = sleeping();
+        round(&mut rounds, 2, 0);
+        assert_eq!(rounds.patience_max(), SYNC / 2);
+        rounds.gather.credit = 1;
+        let patience = rounds.begin();
+        assert_eq!((patience.present, patience.expected, patience.at_most), (1, 3, SYNC / 2));
+        for _ in 0..2 {
+            assert!(!rounds.is_complete(&patience));
+            rounds.join(Lsn::new(5));
+        }
+        assert!(rounds.is_complete(&patience));
+        rounds.gathered(&patience, SYNC / 10);
+        assert_eq!(rounds.gather.credit, Gather::CREDIT_MAX, "it paid");
+    }
+
+    #[test]
+    fn a_round_is_held_up_until_it_ends() {
+        let mut rounds = sleeping();
+        rounds.begin();
+        assert!(!rounds.is_held_up());
+        rounds.hold_up();
+        assert!(rounds.is_held_up());
+        rounds.close(Lsn::new(10));
+        rounds.end(Lsn::new(10));
+        assert!(!rounds.is_held_up());
+    }
+
+    #[test]
+    fn a_wait_pays_if_it_spares_more_than_all_who_were_there_have_waited() {
+        for (present, joined, waited, pays) in
+            [(2, 3, SYNC / 3, true), (2, 3, SYNC / 2, false), (2, 3, SYNC * 6 / 10, false), (1, 3, SYNC, true)]
+        {
+            let mut gather = Gather { sync: SYNC, credit: 2, ..Gather::default() };
+            gather.learn(present, joined, waited);
+            assert_eq!(gather.credit, if pays { Gather::CREDIT_MAX } else { 1 }, "{present} {joined} {waited:?}");
+        }
+    }
+
+    #[test]
     fn what_counts_is_the_least_that_a_sync_takes() {
         let mut gather = Gather::default();
         gather.synced(SYNC);
@@ -465,6 +506,7 @@ mod tests {
             let patience = gather.begin(1);
             assert!(!patience.at_most.is_zero());
             gather.learn(1, 16, Duration::from_micros(40));
+            assert!(gather.begin(16).at_most.is_zero(), "everybody is there");
         }
         // A few in vain do not end it, more do.
         for _ in 0..Gather::CREDIT_MAX {

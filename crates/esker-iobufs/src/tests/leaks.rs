@@ -5,7 +5,7 @@ use std::{io::ErrorKind, thread};
 use esker_format::{Lsn, MESSAGE_HEADER_BYTES, MessageKind};
 
 use super::support::Bench;
-use crate::{EngineError, Found, sync};
+use crate::{EngineError, Found, IoAction, sync};
 
 const HEADER: u64 = MESSAGE_HEADER_BYTES as u64;
 
@@ -295,4 +295,38 @@ fn many_threads_hold_reservations_and_wait_and_the_prefix_is_always_whole() {
         let end = bench.engine.flush().unwrap();
         assert_eq!(records(&bench, end).len(), usize::from(THREADS) * 60);
     }
+}
+
+#[test]
+fn a_write_before_a_leak_that_fails_stops_the_engine() {
+    let bench = Bench::new(256, 4, 4096, 0);
+    let first = bench.append(b"first");
+    bench.leak(5);
+    bench.file.fail_writes(ErrorKind::Other, 1);
+    let failed = bench.engine.make_stable(first);
+    assert!(matches!(failed, Err(EngineError::Poisoned { .. })), "{failed:?}");
+    assert_eq!(bench.engine.poison().unwrap().action, IoAction::Write);
+    assert_eq!(bench.engine.stable(), Lsn::ZERO);
+}
+
+#[test]
+fn nobody_is_counted_as_asleep_who_is_awake() {
+    let bench = Bench::new(256, 2, 4096, 0);
+    let held = bench.engine.reserve(MessageKind::Inline, 20).unwrap();
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        bench.append(&[1; 100]);
+                    }
+                })
+            })
+            .collect();
+        until_somebody_waits(&bench);
+        held.complete();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+    });
+    bench.engine.flush().unwrap();
+    assert_eq!(sync::lock(&bench.engine.progress).sleepers, 0);
 }

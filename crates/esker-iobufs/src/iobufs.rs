@@ -5,7 +5,9 @@ use std::{ops::Deref, panic::Location, sync::Arc};
 use esker_format::{MESSAGE_HEADER_BYTES, MessageKind};
 use esker_storage::StorageFile;
 
-use crate::{Engine, EngineError, OpenReservation, Options, OptionsError, Reservation, SegmentSource, held::Held};
+use crate::{
+    Engine, EngineError, OpenReservation, Options, OptionsError, Reservation, ReservedRun, SegmentSource, held::Held,
+};
 
 /// Owns an [`Engine`], to which it derefs, and gives reservations of its buffers away.
 ///
@@ -57,6 +59,30 @@ impl IoBufs {
         let (index, claim) = engine.claim(MESSAGE_HEADER_BYTES as u32 + len)?;
         engine.list(index, Held::new(claim.range.clone(), claim.lsn, Location::caller()));
         Ok(Reservation::new(engine, index, claim, kind))
+    }
+
+    /// Reserves room for messages of so many payload bytes each, side by side, as [`reserve`](Self::reserve) does for one.
+    /// All of them together, with a header of 24 bytes for each but the first, may be as long as
+    /// [one](Engine::payload_bytes_max).
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve).
+    ///
+    /// # Panics
+    ///
+    /// If `lens` is empty.
+    #[track_caller]
+    pub fn reserve_run(&self, kind: MessageKind, lens: &[u32]) -> Result<ReservedRun<'_>, EngineError> {
+        const HEADER_BYTES: usize = MESSAGE_HEADER_BYTES;
+        assert!(!lens.is_empty(), "a run has messages");
+        let engine = &*self.engine;
+        let bytes = lens.iter().fold(0, |sum: usize, &len| sum.saturating_add(HEADER_BYTES + len as usize));
+        engine.check_len(bytes - HEADER_BYTES)?;
+        let (index, claim) = engine.claim(bytes as u32)?;
+        engine.list(index, Held::new(claim.range.clone(), claim.lsn, Location::caller()));
+        let lens = lens.iter().map(|&len| HEADER_BYTES as u32 + len).collect();
+        Ok(ReservedRun::new(engine, index, claim, kind, lens))
     }
 
     /// Aborts every reservation that was leaked, and says which they were: readers skip them, and what waited for them

@@ -65,6 +65,7 @@ mod read;
 mod readers;
 mod reserve;
 mod rounds;
+mod run;
 mod slot;
 mod source;
 mod stats;
@@ -78,6 +79,7 @@ pub use iobufs::IoBufs;
 pub use options::{BUFFER_BYTES_MAX, BUFFER_BYTES_MIN, BUFFERS_MAX, BUFFERS_MIN, Options};
 pub use read::Found;
 pub use reserve::Reservation;
+pub use run::ReservedRun;
 pub use source::{ActiveSegment, SegmentSource};
 pub use stats::Stats;
 

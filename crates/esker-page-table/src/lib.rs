@@ -53,6 +53,7 @@
 //! | P4 | `publish` in the directory, swap | `Directory::level`, `chunk`, loads of the pointers | a level, a chunk | `loom_chunks_are_seen_as_they_were_made` |
 //! | P5 | `Chunk::mark_dirty`, fence | `after_taking`, fence | the change; or that the mark was taken | `loom_no_change_is_lost_between_two_checkpoints` |
 //! | P6 | `Counter::take`, `Counter::take_many`, additions | the same, and `Counter::get` | what was done before a number was taken | `loom_a_later_number_sees_what_came_before_an_earlier_one`, `loom_whoever_sees_a_number_taken_sees_what_came_before` |
+//! | P7 | `Decision::hold` | `Decision::holds` | the changes that it is about | `loom_whoever_sees_that_changes_hold_sees_all_of_them`, `loom_changes_hold_or_are_refused_for_all` |
 //!
 //! `cargo xtask loom` runs the models. They check the words, not the epochs: in a model, retired nodes are kept until the
 //! table is dropped. That the collector frees nothing too early is [crossbeam-epoch](https://docs.rs/crossbeam-epoch)'s own
@@ -81,7 +82,7 @@ mod table;
 
 pub use ids::{NotInUse, PageIds};
 pub use page::{PageId, REGION_PAGES, Region, Stored, Version};
-pub use shared::{Counter, Touch};
+pub use shared::{Counter, Decision, Touch};
 pub use table::{Conflict, Entry, Guard, PageTable, pin};
 
 #[cfg(test)]

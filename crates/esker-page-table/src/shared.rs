@@ -1,10 +1,10 @@
 //! Small numbers and marks that threads share.
 //!
-//! Owns [`Counter`] and [`Touch`]: here, so that the layers above need no atomics of their own.
+//! Owns [`Counter`], [`Touch`] and [`Decision`]: here, so that the layers above need no atomics of their own.
 
 use std::fmt;
 
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A number that many threads count with.
 #[derive(Default)]
@@ -92,5 +92,46 @@ impl Touch {
     pub fn take(&self) -> bool {
         // ORDERING: Relaxed for both: a hint.
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+const UNDECIDED: u32 = 0;
+const HOLDS: u32 = 1;
+const REFUSED: u32 = 2;
+
+/// Whether several changes hold, all or none: what makes them one. Decided once, by whoever comes first.
+#[derive(Debug, Default)]
+pub struct Decision(AtomicU32);
+
+impl Decision {
+    /// Not decided yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decides that the changes hold, unless they were refused. What was done before is seen by whoever
+    /// [sees](Decision::holds) that they hold. Returns whether they do.
+    pub fn hold(&self) -> bool {
+        // ORDERING: Release pairs with the Acquire in `holds` [P7]: all the changes. Relaxed if it was refused: the one who
+        // asks has made them.
+        self.0.compare_exchange(UNDECIDED, HOLDS, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Decides that the changes do not hold, unless it was decided.
+    pub fn refuse(&self) {
+        // ORDERING: Relaxed: everything is as it was before, and there is nothing to see.
+        let _ = self.0.compare_exchange(UNDECIDED, REFUSED, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether the changes hold; `None` while that is not decided.
+    #[inline]
+    pub fn holds(&self) -> Option<bool> {
+        // ORDERING: Acquire pairs with the Release in `hold` [P7]: all the changes.
+        match self.0.load(Ordering::Acquire) {
+            UNDECIDED => None,
+            HOLDS => Some(true),
+            _ => Some(false),
+        }
     }
 }

@@ -50,7 +50,7 @@ mod sync;
 
 pub use error::{Corruption, CorruptionKind, Error, ErrorKind};
 pub use esker_format as format;
-pub use esker_iobufs::Reservation;
+pub use esker_iobufs::{Reservation, ReservedRun};
 pub use esker_storage as storage;
 pub use open::Opening;
 pub use options::{BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, Options, SEGMENT_BYTES_DEFAULT, STREAMS_MAX};

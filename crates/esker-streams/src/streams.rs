@@ -202,6 +202,21 @@ impl Streams {
         self.engine(stream).reserve(MessageKind::Inline, len).map_err(error::of_engine)
     }
 
+    /// Reserves room for records of so many bytes each, side by side: see [`ReservedRun`]. All of them together, with 24 bytes
+    /// for each but the first, may be as long as [one](Self::payload_bytes_max).
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    ///
+    /// # Panics
+    ///
+    /// As [`append`](Self::append); and if `lens` is empty.
+    #[track_caller]
+    pub fn reserve_run(&self, stream: StreamId, lens: &[u32]) -> Result<ReservedRun<'_>, Error> {
+        self.engine(stream).reserve_run(MessageKind::Inline, lens).map_err(error::of_engine)
+    }
+
     /// The end of what was reserved in a stream. What is appended to it from now on lies at or beyond.
     ///
     /// # Panics

@@ -405,3 +405,33 @@ proptest! {
         prop_assert_eq!(found, wanted);
     }
 }
+
+#[test]
+fn a_run_is_completed_or_aborted_as_a_whole() {
+    let bench = Bench::new(1024, 2, 4096, 0);
+    let mut wanted = Vec::new();
+    for round in 0..60_u8 {
+        let mut run = bench.engine.reserve_run(MessageKind::Inline, &[3, 0, 40]).unwrap();
+        let lsns: Vec<_> = run.lsns().collect();
+        assert_eq!((lsns[1] - lsns[0], lsns[2] - lsns[1]), (27, 24));
+        run.payloads_mut().for_each(|payload| payload.fill(round));
+        if round % 3 == 0 {
+            drop(run);
+        } else {
+            run.complete();
+            let payloads = [3, 0, 40].map(|len| vec![round; len]);
+            wanted.extend(lsns.into_iter().zip(payloads));
+        }
+    }
+    bench.engine.flush().unwrap();
+    assert!(bench.engine.open_reservations().is_empty());
+    let found = bench.messages(&bench.file.synced(), bench.engine.stable()).into_iter();
+    let found: Vec<_> = found.filter(|(_, kind, _)| *kind == MessageKind::Inline).collect();
+    assert_eq!(found.into_iter().map(|(lsn, _, payload)| (lsn, payload)).collect::<Vec<_>>(), wanted);
+
+    // As long as a message may be, and a byte more.
+    let max = bench.engine.payload_bytes_max();
+    bench.engine.reserve_run(MessageKind::Inline, &[max - 24 - 7, 7]).unwrap().complete();
+    let refused = bench.engine.reserve_run(MessageKind::Inline, &[max - 24 - 7, 8]);
+    assert!(matches!(refused, Err(EngineError::TooLarge { .. })), "{refused:?}");
+}

@@ -8,7 +8,7 @@ use std::{ops::Deref, sync::Arc};
 
 use super::support::{Census, Seen, Table, look, page, record, resident, seen};
 use crate::{
-    Counter, Entry, pin,
+    Counter, Decision, Entry, pin,
     sync::{AtomicU64, Ordering, model, thread},
 };
 
@@ -345,6 +345,45 @@ fn loom_whoever_sees_a_number_taken_sees_what_came_before() {
             taker.join().unwrap();
         });
     }
+}
+
+/// Whoever sees that changes hold sees all of them. Breaks without P7.
+#[test]
+fn loom_whoever_sees_that_changes_hold_sees_all_of_them() {
+    model(|| {
+        let shared = Arc::new((Decision::new(), AtomicU64::new(0)));
+        let decider = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                // ORDERING: Relaxed: the decision is what orders it [P7].
+                shared.1.store(1, Ordering::Relaxed);
+                assert!(shared.0.hold());
+            })
+        };
+        if shared.0.holds() == Some(true) {
+            // ORDERING: Relaxed, as above.
+            assert_eq!(shared.1.load(Ordering::Relaxed), 1);
+        }
+        decider.join().unwrap();
+    });
+}
+
+/// All agree on what was decided, whoever decided it.
+#[test]
+fn loom_changes_hold_or_are_refused_for_all() {
+    model(|| {
+        let decision = Arc::new(Decision::new());
+        let refuser = {
+            let decision = decision.clone();
+            thread::spawn(move || {
+                decision.refuse();
+                decision.holds()
+            })
+        };
+        let held = decision.hold();
+        assert_eq!(refuser.join().unwrap(), Some(held));
+        assert_eq!((decision.holds(), decision.hold()), (Some(held), false));
+    });
 }
 
 /// Nodes that were retired are dropped with the table, in a model; otherwise when the collector gets to it, which other tests

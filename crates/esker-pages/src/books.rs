@@ -55,6 +55,11 @@ impl Books {
         lock(&self.sums).usage.place_move(victim)
     }
 
+    /// A record is about to come to a place.
+    pub(crate) fn expect(&self, lsn: Lsn, placement: &Placement) {
+        lock(&self.sums).usage.expect(lsn.segment_base(self.segment_bytes), placement.stream);
+    }
+
     /// A user's record is live, in the place of `dead`.
     pub(crate) fn written(&self, live: Fragment, placement: &Placement, dead: impl IntoIterator<Item = Fragment>) {
         let mut sums = lock(&self.sums);

@@ -10,7 +10,7 @@ use std::collections::{HashSet, VecDeque};
 use esker_page_table::{Counter, Entry, PageId, PageTable, pin};
 
 use crate::{
-    node::Node,
+    node::{Node, State},
     store::Inner,
     sync::{Mutex, lock},
 };
@@ -44,7 +44,7 @@ pub(crate) struct Cached {
 
 impl From<&Node> for Cached {
     fn from(node: &Node) -> Self {
-        Self { bytes: node.memory_bytes(), has_content: node.content.is_some() }
+        Self { bytes: node.memory_bytes(), has_content: node.state.content.is_some() }
     }
 }
 
@@ -85,7 +85,8 @@ impl Cache {
             let mut seen = HashSet::new();
             let guard = pin();
             queue.pages.retain(|&page| {
-                let has_content = matches!(table.load(page, &guard), Entry::Resident(node) if node.content.is_some());
+                let has_content =
+                    matches!(table.load(page, &guard), Entry::Resident(node) if node.state.content.is_some());
                 has_content && seen.insert(page)
             });
             queue.sweep_at = (queue.pages.len() * 2).max(QUEUE_MIN);
@@ -125,21 +126,23 @@ impl Inner {
     fn evict_page(&self, page: PageId) -> bool {
         let guard = pin();
         let Entry::Resident(node) = self.table.load(page, &guard) else { return true };
-        if node.content.is_none() {
+        if node.state.content.is_none() {
             return true;
         }
-        if node.touch.take() {
+        // A batch is at work there.
+        if node.touch.take() || node.pending.is_some() {
             return false;
         }
-        if node.older.is_empty() {
+        let State { newest, older, .. } = &node.state;
+        if older.is_empty() {
             // A checkpoint says the same of both.
-            let is_out = self.table.evict_clean(page, node, node.newest.into(), &guard).is_ok();
+            let is_out = self.table.evict_clean(page, node, (*newest).into(), &guard).is_ok();
             if is_out {
                 self.cache.exchanged(page, None, Some(node), &self.table);
             }
             is_out
         } else {
-            let bare = Node::new(node.newest, node.older.clone(), None);
+            let bare = Node::new(State { newest: *newest, older: older.clone(), content: None });
             let cached = Cached::from(&*bare);
             let is_out = self.table.replace(page, Entry::Resident(node), bare, &guard).is_ok();
             if is_out {

@@ -17,11 +17,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use esker_format::Lsn;
-use esker_page_table::{Entry, Region, pin};
+use esker_page_table::{Region, pin};
 use esker_streams::{STREAMS_MAX, StreamId};
 
 use crate::{
     Error,
+    node::seen,
     notes::{Note, RegionNote, Root},
     store::Inner,
     sync::lock,
@@ -134,10 +135,8 @@ impl Inner {
         let guard = pin();
         self.table.scan(region.pages(), &guard, |page, entry| {
             let index = (page.get() - first) as u16;
-            match entry {
-                Entry::Vacant => (),
-                Entry::Stored(stored) => note.add(index, std::iter::once(stored.into())),
-                Entry::Resident(node) => note.add(index, node.fragments()),
+            if let Some(seen) = seen(entry) {
+                note.add(index, seen.fragments());
             }
         });
         note.finish()

@@ -15,7 +15,7 @@ use esker_streams::Reservation;
 use crate::{
     Error,
     cache::Cached,
-    node::{Fragment, Node, fragments_of},
+    node::{Fragment, Node, State, fragments_of, settle},
     record::{HEADER_BYTES, Head, Kind},
     store::Inner,
     sync::{Condvar, Mutex, lock, thread, wait},
@@ -362,9 +362,11 @@ impl Inner {
         let bytes = MESSAGE_HEADER_BYTES as u32 + len;
         let version = fragments[0].version;
         let copy = Fragment::new(reservation.lsn(), bytes, version, head.kind == Kind::Large);
+        self.books.expect(copy.lsn, placement);
         let guard = pin();
         let is_put = loop {
             let entry = self.table.load(page, &guard);
+            settle(entry);
             if fragments_of(entry) != fragments {
                 break false;
             }
@@ -372,7 +374,8 @@ impl Inner {
                 Entry::Vacant => break false,
                 Entry::Stored(stored) => self.table.relocate(page, stored, copy.lsn, &guard).is_ok(),
                 Entry::Resident(node) => {
-                    self.put_node(page, entry, Node::new(copy, Box::default(), node.content.clone()), &guard)
+                    let content = node.now().and_then(|state| state.content.clone());
+                    self.put_node(page, entry, Node::new(State::whole(copy, content)), &guard)
                 }
             };
             if is_put {

@@ -19,6 +19,28 @@ pub enum Error {
         /// The version that the page has; `None` if there is no such page.
         current: Option<Version>,
     },
+    /// The name does not stand for the page that was expected: somebody else has changed it. Nothing was done.
+    #[error("the name {name:?} stands for {}, not {}", describe_page(.current), describe_page(.expected))]
+    RootConflict {
+        /// Which name.
+        name: String,
+        /// What it was expected to stand for; `None` for nothing.
+        expected: Option<PageId>,
+        /// What it stands for.
+        current: Option<PageId>,
+    },
+    /// The store uses this page itself.
+    #[error("page {page} is the store's own")]
+    Reserved {
+        /// Which page.
+        page: PageId,
+    },
+    /// A page is in a batch more than once.
+    #[error("page {page} is in the batch twice")]
+    Twice {
+        /// Which page.
+        page: PageId,
+    },
     /// The content is too long.
     #[error("{len} bytes are too many: a {what} has at most {max}")]
     TooLarge {
@@ -79,6 +101,10 @@ impl From<Corruption> for Error {
     fn from(corruption: Corruption) -> Self {
         Self::Log(corruption.into())
     }
+}
+
+fn describe_page(page: &Option<PageId>) -> String {
+    page.map_or_else(|| "nothing".to_owned(), |page| format!("page {page}"))
 }
 
 fn describe(version: &Option<Version>) -> String {

@@ -4,14 +4,18 @@
 //! durable. A file that no page names, because the store was closed or crashed before that or before its page was, is removed
 //! by the next opening.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
 
-use esker_page_table::{Entry, PageId};
+use esker_page_table::PageId;
 use esker_storage::{Access, Storage};
 
 use crate::{
     Error,
-    node::{Fragment, Node},
+    node::Fragment,
     record::LARGE_BYTES,
     store::Inner,
     sync::{Mutex, lock},
@@ -166,7 +170,7 @@ impl Larges {
 
     /// Removes the files that nobody needs. Called by an opening.
     pub(crate) fn remove_others(&self) -> Result<(), Error> {
-        let needed: Vec<u64> = lock(&self.files).needed.values().map(|large| large.id).collect();
+        let needed: BTreeSet<u64> = lock(&self.files).needed.values().map(|large| large.id).collect();
         let names = self.storage.list().map_err(|error| failed("list", "the store".to_owned(), error))?;
         for name in names {
             if id_of(&name).is_some_and(|id| !needed.contains(&id)) {
@@ -203,13 +207,8 @@ impl Inner {
     }
 
     /// If the page had a file, it is needless since the change `number`.
-    pub(crate) fn doom_large(&self, before: Entry<'_, Node>, number: u64) {
-        let newest = match before {
-            Entry::Vacant => return,
-            Entry::Stored(stored) => Fragment::from(stored),
-            Entry::Resident(node) => node.newest,
-        };
-        if newest.is_large() {
+    pub(crate) fn doom_large(&self, before: Option<Fragment>, number: u64) {
+        if let Some(newest) = before.filter(|newest| newest.is_large()) {
             self.larges.doom(newest.version.get(), number);
         }
     }

@@ -64,6 +64,7 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod books;
 mod cache;
 mod checkpoint;
@@ -77,12 +78,14 @@ mod open;
 mod options;
 mod read;
 mod record;
+mod roots;
 mod stats;
 mod store;
 mod sync;
 mod upkeep;
 mod write;
 
+pub use batch::Batch;
 pub use error::Error;
 pub use esker_page_table::{PageId, Version};
 pub use esker_segments::cleaning;

@@ -23,9 +23,10 @@ use crate::{
     checkpoint::Checkpoints,
     clean::Cleaning,
     large::{Large, Larges},
-    node::{Fragment, Node},
+    node::{Fragment, Node, State, seen},
     notes::{self, Note, Root},
     record::{Head, Kind},
+    roots::META,
     store::{Graves, Inner, UniqueIds},
     sync::Mutex,
 };
@@ -141,9 +142,10 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
     let books = Books::new(streams.segment_bytes(), &*options.policy);
     let cache = Cache::new(options.cache_bytes);
     let ids = PageIds::new();
+    ids.claim(META);
     let guard = pin();
     for (page, fragments) in chains {
-        let node = Node::new(fragments[0], fragments[1..].into(), None);
+        let node = Node::new(State { newest: fragments[0], older: fragments[1..].into(), content: None });
         let cached = Cached::from(&*node);
         let entry = table.load(page, &guard);
         if table.replace(page, entry, node, &guard).is_ok() {
@@ -154,16 +156,11 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
     for region in table.regions() {
         table.scan(region.pages(), &guard, |page, entry| {
             ids.claim(page);
-            match entry {
-                Entry::Vacant => (),
-                Entry::Stored(stored) => {
-                    let fragment = Fragment::from(stored);
-                    books.found(fragment);
-                    if fragment.is_large() {
-                        large.push((page, fragment));
-                    }
-                }
-                Entry::Resident(node) => node.fragments().for_each(|fragment| books.found(fragment)),
+            let Some(seen) = seen(entry) else { return };
+            seen.fragments().for_each(|fragment| books.found(fragment));
+            // What has deltas has no file.
+            if seen.newest.is_large() {
+                large.push((page, seen.newest));
             }
         });
     }

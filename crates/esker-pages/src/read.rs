@@ -7,7 +7,7 @@ use esker_page_table::{Entry, PageId, pin};
 use crate::{
     Error, Page,
     cache::Cached,
-    node::{Fragment, Node},
+    node::{Fragment, Node, State, seen},
     record::{Head, Kind},
     store::Inner,
 };
@@ -17,22 +17,20 @@ impl Inner {
         loop {
             let guard = pin();
             let entry = self.table.load(page, &guard);
-            let fragments: Vec<Fragment> = match entry {
-                Entry::Vacant => return Ok(None),
-                Entry::Stored(stored) => vec![stored.into()],
-                Entry::Resident(node) => {
-                    if let Some(content) = &node.content {
-                        node.touch.touch();
-                        return Ok(Some(Page { version: node.newest.version, content: content.clone() }));
-                    }
-                    node.fragments().collect()
+            let Some(seen) = seen(entry) else { return Ok(None) };
+            if let Some(content) = seen.content {
+                if let Entry::Resident(node) = entry {
+                    node.touch.touch();
                 }
-            };
+                return Ok(Some(Page { version: seen.newest.version, content: content.clone() }));
+            }
+            let fragments: Vec<Fragment> = seen.fragments().collect();
             // What was moved meanwhile is found where it is now.
             let Some(content) = self.fold(page, &fragments)? else { continue };
             let content: Arc<[u8]> = content.into();
             let version = fragments[0].version;
-            let node = Node::new(fragments[0], fragments[1..].into(), Some(content.clone()));
+            let state = State { newest: fragments[0], older: fragments[1..].into(), content: Some(content.clone()) };
+            let node = Node::new(state);
             let cached = Some(Cached::from(&*node));
             // If the page was changed meanwhile, this is what it was.
             match entry {
@@ -41,12 +39,13 @@ impl Inner {
                         self.cache.exchanged(page, cached, None, &self.table);
                     }
                 }
-                Entry::Resident(bare) => {
+                // Whoever has a batch there is about to put something else in its place.
+                Entry::Resident(bare) if bare.pending.is_none() => {
                     if self.table.replace(page, entry, node, &guard).is_ok() {
                         self.cache.exchanged(page, cached, Some(bare), &self.table);
                     }
                 }
-                Entry::Vacant => (),
+                Entry::Resident(_) | Entry::Vacant => (),
             }
             drop(guard);
             self.evict();

@@ -52,7 +52,8 @@ impl Inner {
     pub(crate) fn stats(&self) -> Stats {
         let (totals, streams) = (self.books.totals(), self.streams.stats());
         Stats {
-            pages: self.ids.in_use(),
+            // Without that of the names.
+            pages: self.ids.in_use() - 1,
             live_bytes: totals.live_bytes,
             file_bytes: streams.segments.file_bytes,
             segments_free: streams.segments.free,

@@ -7,15 +7,16 @@ use esker_storage::Storage;
 use esker_streams::Streams;
 
 use crate::{
-    Error, Options, Stats,
+    Batch, Error, Options, Stats,
     books::Books,
     cache::Cache,
     checkpoint::Checkpoints,
     clean::Cleaning,
     large::Larges,
-    node::{Fragment, Node, version_of},
+    node::{Fragment, Node, State, version_of},
     open,
     record::Kind,
+    roots::META,
     sync::{Mutex, lock},
     upkeep::Upkeep,
 };
@@ -84,7 +85,7 @@ impl Store {
     }
 
     /// An id for a new page: the lowest that is free. It is taken until the page is [freed](Store::free), or the store is
-    /// closed without the page having been [created](Store::replace).
+    /// closed without the page having been [created](Store::replace). Ids begin at one; page zero is the store's own.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl Store {
     ///
     /// [`Error::Log`]: damage, I/O.
     pub fn get(&self, page: PageId) -> Result<Option<Page>, Error> {
-        self.inner.get(page)
+        if page == META { Ok(None) } else { self.inner.get(page) }
     }
 
     /// Calls `look` with a page's version and content, which are not copied if they are cached. `None` if there is no such
@@ -111,12 +112,15 @@ impl Store {
     ///
     /// As [`get`](Store::get).
     pub fn view<T>(&self, page: PageId, look: impl FnOnce(Version, &[u8]) -> T) -> Result<Option<T>, Error> {
+        if page == META {
+            return Ok(None);
+        }
         let guard = pin();
         if let Entry::Resident(node) = self.inner.table.load(page, &guard)
-            && let Some(content) = &node.content
+            && let Some(State { newest, content: Some(content), .. }) = node.now()
         {
             node.touch.touch();
-            return Ok(Some(look(node.newest.version, content)));
+            return Ok(Some(look(newest.version, content)));
         }
         drop(guard);
         Ok(self.inner.get(page)?.map(|page| look(page.version, &page.content)))
@@ -125,7 +129,7 @@ impl Store {
     /// The version of a page, or `None` if there is no such page. Reads nothing.
     #[must_use]
     pub fn version(&self, page: PageId) -> Option<Version> {
-        version_of(self.inner.table.load(page, &pin()))
+        if page == META { None } else { version_of(self.inner.table.load(page, &pin())) }
     }
 
     /// Makes `content` all of a page, if the page is at the version `expected`: `None` creates it. Returns its new version,
@@ -139,6 +143,7 @@ impl Store {
     /// [`Error::Conflict`] if it is at another version. [`Error::TooLarge`], [`Error::NoSpace`], [`Error::Log`]: the page is
     /// as it was.
     pub fn replace(&self, page: PageId, expected: Option<Version>, content: &[u8]) -> Result<Version, Error> {
+        check_page(page)?;
         if expected.is_none() {
             self.inner.ids.claim(page);
         }
@@ -153,6 +158,7 @@ impl Store {
     /// As [`replace`](Store::replace); and [`Error::InvalidOptions`] for a store that was opened without
     /// [`Options::merge`].
     pub fn link(&self, page: PageId, expected: Version, delta: &[u8]) -> Result<Version, Error> {
+        check_page(page)?;
         self.inner.link(page, expected, delta)
     }
 
@@ -163,7 +169,56 @@ impl Store {
     ///
     /// [`Error::Conflict`] if it is at another version, or not there. [`Error::Log`].
     pub fn free(&self, page: PageId, expected: Version) -> Result<(), Error> {
+        check_page(page)?;
         self.inner.write(page, Some(expected), Kind::Free, &[], None).map(drop)
+    }
+
+    /// Makes all changes of a batch, or none. Whoever sees one of them sees all; after a crash, all are there or none. Returns
+    /// the new version of each page, in the order in which the pages were added; of a page that was freed, that of its end.
+    ///
+    /// The batch takes one reservation, as long as all its records together. If that is more than one may be, the longest
+    /// contents are written to files of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if a page is at another version, [`Error::RootConflict`] if a name stands for another page.
+    /// [`Error::Twice`], [`Error::Reserved`]; [`Error::TooLarge`] if there are too many changes; and as
+    /// [`replace`](Store::replace) and [`link`](Store::link). Nothing has changed then.
+    pub fn apply(&self, batch: &Batch) -> Result<Vec<Version>, Error> {
+        self.inner.apply(batch)
+    }
+
+    /// The page that a name stands for.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn root(&self, name: &str) -> Result<Option<PageId>, Error> {
+        Ok(self.inner.roots()?.1.remove(name))
+    }
+
+    /// All names, in ascending order, and the pages that they stand for.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub fn roots(&self) -> Result<Vec<(String, PageId)>, Error> {
+        Ok(self.inner.roots()?.1.into_iter().collect())
+    }
+
+    /// Lets a name stand for a page, or for nothing, if it stands for `expected`: so that a store can be understood by whoever
+    /// opens it. Whether there is such a page does not matter. To change pages and names together, use a [`Batch`].
+    ///
+    /// All names are one page: they are for a few roots, not for many.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RootConflict`] if it stands for something else. [`Error::TooLarge`] for a name of more than 65,535 bytes; and
+    /// as [`replace`](Store::replace).
+    pub fn set_root(&self, name: &str, expected: Option<PageId>, page: Option<PageId>) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        batch.set_root(name, expected, page);
+        self.inner.apply(&batch).map(drop)
     }
 
     /// Makes every change durable that was made before this was called. One flush serves all who ask while another is under
@@ -182,7 +237,7 @@ impl Store {
         for region in self.inner.table.regions() {
             let guard = pin();
             self.inner.table.scan(region.pages(), &guard, |page, entry| {
-                if let Some(version) = version_of(entry) {
+                if let Some(version) = version_of(entry).filter(|_| page != META) {
                     each(page, version);
                 }
             });
@@ -240,6 +295,10 @@ impl Store {
         drop(self.upkeep.take());
         self.inner.checkpoint()
     }
+}
+
+fn check_page(page: PageId) -> Result<(), Error> {
+    if page == META { Err(Error::Reserved { page }) } else { Ok(()) }
 }
 
 impl Inner {

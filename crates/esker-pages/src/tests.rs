@@ -1,5 +1,6 @@
 //! Tests of the store as a whole.
 
+mod batches;
 mod behaviour;
 mod crashes;
 mod support;

@@ -23,7 +23,7 @@ use crate::{
     Error,
     cache::Cached,
     large::Large,
-    node::{Fragment, Node, fragments_of, newest_of, version_of},
+    node::{Fragment, Node, Seen, State, fragments_of, seen, settle, version_of},
     record::{HEADER_BYTES, Head, Kind, NUMBER_MAX},
     store::Inner,
     sync::lock,
@@ -44,7 +44,7 @@ impl Inner {
             let guard = pin();
             let entry = self.table.load(page, &guard);
             check(page, expected, entry)?;
-            self.books.place_write(newest_of(entry))
+            self.books.place_write(seen(entry).map(|seen| seen.newest))
         };
         let mut reservation = self.reserve(self.user_stream(&placement), kind, HEADER_BYTES + content.len())?;
         let lsn = reservation.lsn();
@@ -52,8 +52,11 @@ impl Inner {
         record[HEADER_BYTES..].copy_from_slice(content);
         let bytes = (MESSAGE_HEADER_BYTES + record.len()) as u32;
 
+        self.books.expect(lsn, &placement);
+
         let guard = pin();
         let mut entry = self.table.load(page, &guard);
+        settle(entry);
         if let Err(conflict) = check(page, expected, entry) {
             reservation.abort();
             return Err(conflict);
@@ -83,10 +86,13 @@ impl Inner {
             match exchanged {
                 Ok(cached) => break Ok(cached),
                 // Moved, loaded or put out of memory by somebody: still the same page.
-                Err(now) => match check(page, expected, now) {
-                    Ok(()) => entry = now,
-                    Err(conflict) => break Err(conflict),
-                },
+                Err(now) => {
+                    settle(now);
+                    match check(page, expected, now) {
+                        Ok(()) => entry = now,
+                        Err(conflict) => break Err(conflict),
+                    }
+                }
             }
         };
         match put {
@@ -101,7 +107,7 @@ impl Inner {
             Ok(cached) => {
                 let old = if let Entry::Resident(node) = entry { Some(node) } else { None };
                 self.cache.exchanged(page, cached, old, &self.table);
-                self.account(page, kind, fragment, &placement, entry);
+                self.account(page, kind, fragment, &placement, &fragments_of(entry));
                 drop(guard);
                 reservation.complete();
                 if kind == Kind::Free {
@@ -115,18 +121,25 @@ impl Inner {
     }
 
     /// Keeps the books of a change.
-    fn account(&self, page: PageId, kind: Kind, fragment: Fragment, placement: &Placement, before: Entry<'_, Node>) {
+    pub(crate) fn account(
+        &self,
+        page: PageId,
+        kind: Kind,
+        fragment: Fragment,
+        placement: &Placement,
+        before: &[Fragment],
+    ) {
         if kind != Kind::Delta {
-            self.doom_large(before, fragment.version.get());
+            self.doom_large(before.first().copied(), fragment.version.get());
         }
         match kind {
             // What a delta adds to stays live.
             Kind::Delta => self.books.written(fragment, placement, []),
             Kind::Free => {
                 lock(&self.graves).insert(fragment.version.get(), (page, fragment));
-                self.books.written(fragment, placement, fragments_of(before));
+                self.books.written(fragment, placement, before.iter().copied());
             }
-            _ => self.books.written(fragment, placement, fragments_of(before)),
+            _ => self.books.written(fragment, placement, before.iter().copied()),
         }
     }
 
@@ -140,16 +153,23 @@ impl Inner {
         content: Option<Arc<[u8]>>,
         delta: &[u8],
     ) -> Box<Node> {
-        if kind != Kind::Delta {
-            return Node::new(fragment, Box::default(), content);
-        }
-        let merged = match (entry, self.options.merge.as_deref()) {
-            (Entry::Resident(Node { content: Some(content), .. }), Some(merge)) => {
-                Some(merge.merge(page, content, delta).into())
-            }
-            _ => None,
-        };
-        Node::new(fragment, fragments_of(entry).into(), merged)
+        Node::new(self.state_after(page, seen(entry), kind, fragment, content, delta))
+    }
+
+    /// What a page is after a change.
+    pub(crate) fn state_after(
+        &self,
+        page: PageId,
+        before: Option<Seen<'_>>,
+        kind: Kind,
+        fragment: Fragment,
+        content: Option<Arc<[u8]>>,
+        delta: &[u8],
+    ) -> State {
+        let Some(before) = before.filter(|_| kind == Kind::Delta) else { return State::whole(fragment, content) };
+        let merge = self.options.merge.as_deref();
+        let merged = before.content.zip(merge).map(|(content, merge)| merge.merge(page, content, delta).into());
+        State { newest: fragment, older: before.fragments().collect(), content: merged }
     }
 
     pub(crate) fn link(&self, page: PageId, expected: Version, delta: &[u8]) -> Result<Version, Error> {
@@ -158,12 +178,7 @@ impl Inner {
             let guard = pin();
             let entry = self.table.load(page, &guard);
             check(page, Some(expected), entry)?;
-            match entry {
-                // What is in a file of its own is written anew as a whole.
-                Entry::Stored(stored) => Fragment::from(stored).is_large(),
-                Entry::Resident(node) => node.newest.is_large() || node.older.len() >= self.options.chain_max as usize,
-                Entry::Vacant => false,
-            }
+            self.is_long(entry)
         };
         if !is_long {
             return self.write(page, Some(expected), Kind::Delta, delta, None);
@@ -175,6 +190,11 @@ impl Inner {
         }
         let content = self.merge()?.merge(page, &before.content, delta);
         self.replace(page, Some(expected), &content)
+    }
+
+    /// Whether a page is to be written anew as a whole, rather than to have one more delta. So is what is in a file of its own.
+    pub(crate) fn is_long(&self, entry: Entry<'_, Node>) -> bool {
+        seen(entry).is_some_and(|seen| seen.newest.is_large() || seen.older.len() >= self.options.chain_max as usize)
     }
 
     pub(crate) fn replace(&self, page: PageId, expected: Option<Version>, content: &[u8]) -> Result<Version, Error> {
@@ -217,7 +237,7 @@ impl Inner {
     }
 
     /// The stream that a policy has chosen for a user's record.
-    fn user_stream(&self, placement: &Placement) -> StreamId {
+    pub(crate) fn user_stream(&self, placement: &Placement) -> StreamId {
         let user = self.options.policy.streams().user;
         StreamId::new(placement.stream.min(user - 1)).expect("options allow no more")
     }
@@ -229,12 +249,12 @@ impl Inner {
     }
 
     /// The first of the streams that may take the last segments.
-    fn last_resort(&self) -> StreamId {
+    pub(crate) fn last_resort(&self) -> StreamId {
         StreamId::new(self.options.policy.streams().user).expect("options allow no more")
     }
 }
 
-fn check(page: PageId, expected: Option<Version>, entry: Entry<'_, Node>) -> Result<(), Error> {
+pub(crate) fn check(page: PageId, expected: Option<Version>, entry: Entry<'_, Node>) -> Result<(), Error> {
     let current = version_of(entry);
     if current == expected { Ok(()) } else { Err(Error::Conflict { page, expected, current }) }
 }

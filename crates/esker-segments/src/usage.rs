@@ -178,6 +178,13 @@ impl UsageTable {
         self.append(segment, bytes, placement, placement.written);
     }
 
+    /// Records are about to come into a segment. Only what was expected may be told to be dead before it is told to be live, as
+    /// happens between threads.
+    pub fn expect(&mut self, segment: Lsn, stream: u8) {
+        let now = self.scene.now;
+        self.segments.entry(segment).or_insert_with(|| SegmentUsage::new(stream, now));
+    }
+
     /// A record was found, of which nothing is known but where it is.
     pub fn found(&mut self, segment: Lsn, stream: u8, bytes: u32) {
         let placement = Placement { stream, interval_log2: 0.0, written: 0.0 };

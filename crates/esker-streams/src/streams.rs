@@ -5,7 +5,7 @@ use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 use esker_format::{
     DamageKind, FileOffset, Lsn, MESSAGE_HEADER_BYTES, MessageKind, ScanContext, Scanner, SegmentBytes, SegmentId,
 };
-use esker_iobufs::{Found as InEngine, IoBufs, Reservation};
+use esker_iobufs::{Found as InEngine, IoBufs, Reservation, ReservedRun};
 use esker_log::Log;
 use esker_segments::{Accountant, ReuseTicket};
 use esker_storage::StorageFile;

@@ -1,13 +1,13 @@
 //! The power fails at any call; what is found is compared with what was promised. Several lives of a store on one disk.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use esker_page_table::Version;
 use esker_sim::{Failures, Faults, SimStorage};
 use esker_storage::Storage;
 
-use super::support::{Pages, Rng, audit, options, page, pages_of};
-use crate::{Error, Options, Store};
+use super::support::{Pages, ROOTS, Rng, audit, options, page, pages_of};
+use crate::{Batch, Error, Options, Store, roots::encode};
 
 const LIVES: u32 = 4;
 const CRASHES: u64 = 6;
@@ -20,6 +20,8 @@ struct Model {
     base: Pages,
     /// What was done since, in the order of the numbers: with the content after it.
     changes: Vec<(u64, u64, Option<Vec<u8>>)>,
+    /// The numbers of those that the next one belongs to.
+    more: BTreeSet<u64>,
     /// So many of them are durable.
     durable: usize,
     now: Pages,
@@ -46,7 +48,8 @@ impl Model {
         }
         for (nth, (version, page, content)) in self.changes.iter().enumerate().skip(self.durable) {
             apply(&mut state, *version, *page, content.as_ref());
-            if state == *found {
+            // In the midst of a batch is no state that anybody may see.
+            if state == *found && !self.more.contains(version) {
                 return nth + 1;
             }
         }
@@ -122,7 +125,8 @@ fn step(store: &Store, model: &mut Model, rng: &mut Rng) -> Result<(), Error> {
             assert!(unique >= model.ids, "id {unique} was given out before");
             model.ids = unique + 1;
         }
-        54 => {
+        54..58 => batch(store, model, rng)?,
+        58 => {
             // Somebody who is late leaves a number that changed nothing.
             let late = Version::new(1 << 40);
             assert!(store.replace(page(id), late, b"late").is_err());
@@ -130,6 +134,65 @@ fn step(store: &Store, model: &mut Model, rng: &mut Rng) -> Result<(), Error> {
         _ => {
             let found = store.get(page(id))?.map(|page| (page.version.get(), page.content.to_vec()));
             assert_eq!(found, current, "page {id}");
+        }
+    }
+    Ok(())
+}
+
+/// Several pages at once, and a name now and then.
+fn batch(store: &Store, model: &mut Model, rng: &mut Rng) -> Result<(), Error> {
+    let mut ids: Vec<u64> = (0..1 + rng.below(4)).map(|_| rng.below(PAGES)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut changes = Batch::new();
+    let mut after = Vec::new();
+    for id in ids {
+        let current = model.now.get(&id).cloned();
+        let expected = current.as_ref().map(|(version, _)| Version::new(*version).unwrap());
+        after.push((
+            id,
+            match (rng.below(6), expected, current) {
+                (0, Some(expected), _) => {
+                    changes.free(page(id), expected);
+                    None
+                }
+                (1, Some(expected), Some((_, before))) => {
+                    let delta = vec![rng.next() as u8; rng.below(30) as usize];
+                    changes.link(page(id), expected, &*delta);
+                    Some([before, delta].concat())
+                }
+                _ => {
+                    let content = content(rng);
+                    changes.replace(page(id), expected, &*content);
+                    Some(content)
+                }
+            },
+        ));
+    }
+    if rng.below(3) == 0 {
+        let (_, mut roots) = store.inner.roots()?;
+        let name = ["one", "two", "three"][rng.below(3) as usize];
+        let target = (rng.below(4) > 0).then(|| page(rng.below(PAGES)));
+        changes.set_root(name, roots.get(name).copied(), target);
+        match target {
+            Some(target) => roots.insert(name.to_owned(), target),
+            None => roots.remove(name),
+        };
+        after.push((ROOTS, Some(encode(&roots))));
+    }
+    // Somebody who is late changes nothing at all.
+    if rng.below(8) == 0 {
+        let mut late = changes.clone();
+        late.replace(page(PAGES), Version::new(1 << 40), "late");
+        assert!(store.apply(&late).is_err());
+    }
+    store.apply(&changes)?;
+    let next = store.inner.numbers.get();
+    let first = next - after.len() as u64;
+    for (number, (id, content)) in (first..).zip(after) {
+        model.change(number, id, content);
+        if number + 1 < next {
+            model.more.insert(number);
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use esker_format::{LogId, Lsn};
 use esker_page_table::{Entry, PageId, pin};
 use esker_segments::cleaning::Rate;
 
-use crate::{Options, Store, store::Inner, sync::lock};
+use crate::{Options, Store, node::seen, roots::META, store::Inner, sync::lock};
 
 /// A generator that is good enough to draw from: splitmix64.
 pub(super) struct Rng(pub(super) u64);
@@ -41,22 +41,30 @@ pub(super) fn options() -> Options {
 }
 
 pub(super) fn page(id: u64) -> PageId {
-    PageId::new(id).unwrap()
+    // Zero is the store's own.
+    PageId::new(id + 1).unwrap()
 }
 
 /// What is in a store: by page, its version and content.
 pub(super) type Pages = BTreeMap<u64, (u64, Vec<u8>)>;
 
-/// Reads all of a store.
+/// The page of the names, as it is shown.
+pub(super) const ROOTS: u64 = u64::MAX;
+
+/// Reads all of a store, the names included.
 pub(super) fn pages_of(store: &Store) -> Pages {
     let mut versions = Vec::new();
     store.for_each(|page, version| versions.push((page, version)));
     let read = versions.into_iter().map(|(page, version)| {
         let found = store.get(page).unwrap().unwrap_or_else(|| panic!("page {page} was listed"));
         assert_eq!(found.version, version);
-        (page.get(), (version.get(), found.content.to_vec()))
+        (page.get() - 1, (version.get(), found.content.to_vec()))
     });
-    read.collect()
+    let mut pages: Pages = read.collect();
+    if let Some(roots) = store.inner.get(META).unwrap() {
+        pages.insert(ROOTS, (roots.version.get(), roots.content.to_vec()));
+    }
+    pages
 }
 
 /// C4: what the books say is what the table and the graves name. When nobody uses the store.
@@ -70,16 +78,12 @@ pub(super) fn audit(inner: &Inner) {
     for region in inner.table.regions() {
         inner.table.scan(region.pages(), &guard, |page, entry| {
             assert!(inner.ids.contains(page), "page {page} has no id");
-            match entry {
-                Entry::Vacant => (),
-                Entry::Stored(stored) => {
-                    let fragment = crate::node::Fragment::from(stored);
-                    add(fragment.lsn, fragment.bytes());
-                }
-                Entry::Resident(node) => {
-                    memory += node.memory_bytes();
-                    node.fragments().for_each(|fragment| add(fragment.lsn, fragment.bytes()));
-                }
+            if let Entry::Resident(node) = entry {
+                assert!(node.pending.is_none(), "a batch has left page {page} behind");
+                memory += node.memory_bytes();
+            }
+            if let Some(seen) = seen(entry) {
+                seen.fragments().for_each(|fragment| add(fragment.lsn, fragment.bytes()));
             }
         });
     }

@@ -1,4 +1,4 @@
-//! A store of pages in a log: compare-and-swap, deltas, a cache, cleaning and checkpoints.
+//! A store of pages in a log: compare-and-swap, deltas, atomic batches, a cache, cleaning and checkpoints.
 //!
 //! Owns the records of pages, the order of changes, which records are live, and recovery. Refuses to know what pages hold.
 //! Where pages are is kept by [`esker_page_table`], and what is written and freed by [`esker_streams`].
@@ -30,11 +30,15 @@
 //! - **All changes have one order**, in which a change comes after those that its thread saw. After a crash there are the
 //!   changes up to some place in this order, and none beyond it.
 //! - **What a [flush](Store::flush) returned for is there**: all changes that were made before it was called.
+//! - **A [batch](Store::apply) is one change**: to whoever reads, and across crashes.
 //! - **Versions only grow**, of each page and of an id that is used again, across crashes too.
 //!
 //! # Invariants
 //!
 //! - **W1 (a record is a fact)**, **W2 (numbers are dense)**, **W3 (flushes cover)**: see below.
+//! - **A1 (one moment):** whoever has seen one page as a batch leaves it sees no other page as it was before.
+//! - **A2 (nobody waits):** readers do not wait for a batch, and a writer who meets one makes it begin again.
+//! - **A3 (all or nothing on disk):** an opening takes all changes of a batch or none.
 //! - **C1 (checkpoints are whole):** a checkpoint counts from when its root is durable, and everything that it tells of was
 //!   durable before.
 //! - **C2 (graves stay):** the record that says that a page is gone stays live until a checkpoint that began after it counts.
@@ -57,6 +61,10 @@
 //!   that the table tells of it; each record beyond is read again by the next opening.
 //! - Cleaning does the same as a writer, but keeps the number, and gives way if the page has changed. Versions stay what
 //!   users have seen.
+//! - A batch goes through the same steps with all its pages: it reserves room for all its records side by side, takes numbers
+//!   that follow each other, and puts a node in the place of each page that says what the page was and what it is to be. One
+//!   word decides which of both holds, for all pages at once. Then nodes that say one thing only take their place, the books
+//!   are kept, and the records are completed.
 //! - To which stream a record goes is for a [policy](cleaning::Policy) to say, and does not matter for any of this: the numbers
 //!   order the records of all streams.
 //! - A page that is put out of memory leaves the place of its record in the table. That the record may not be written yet

@@ -359,3 +359,17 @@ fn sabotaged_gate_reuses_at_once() {
     assert_eq!(reused.segment, freed.segment);
     accountant.release(freed.ticket).unwrap();
 }
+
+#[test]
+fn the_ceiling_may_be_moved() {
+    let mut accountant = filled(0).with_slots_max(1);
+    accountant.allocate(base(0)).unwrap();
+    assert!(matches!(accountant.allocate(base(1)), Err(AllocateError::NoSpace { .. })));
+    accountant.set_slots_max(2);
+    assert_eq!(accountant.slots_max(), 2);
+    accountant.allocate(base(1)).unwrap();
+    // Below what there is, nothing is taken away.
+    accountant.set_slots_max(1);
+    assert_eq!(accountant.stats().slots, 2);
+    assert!(matches!(accountant.allocate(base(2)), Err(AllocateError::NoSpace { .. })));
+}

@@ -150,5 +150,5 @@ fn options(segments: u32, policy: &dyn Policy) -> Options {
 }
 
 fn id(page: u32) -> PageId {
-    PageId::new(u64::from(page)).expect("not many")
+    PageId::new(u64::from(page) + 1).expect("not many")
 }

@@ -77,5 +77,5 @@ fn work(store: &Store, pages: &[PageId], operations: u64) -> Fallible<u64> {
 }
 
 fn id(page: u32) -> PageId {
-    PageId::new(u64::from(page)).expect("not many")
+    PageId::new(u64::from(page) + 1).expect("not many")
 }

@@ -50,7 +50,7 @@ fn measure(args: &Args, name: &str, max_bytes: Option<u64>, times: u32, table: &
     let pages = (SEGMENTS as f64 * FILL * SEGMENT_BYTES as f64 / (CONTENT_BYTES + 37) as f64) as u32;
     let mut draw = Draw::new(Workload::Uniform, pages, 1);
     let content = [7; CONTENT_BYTES];
-    let id = |page: u32| PageId::new(u64::from(page)).expect("not many");
+    let id = |page: u32| PageId::new(u64::from(page) + 1).expect("not many");
     for page in draw.shuffled() {
         store.replace(id(page), None, &content)?;
     }

@@ -35,7 +35,7 @@ pub(crate) fn fill_and_wait(dir: &Path, quick: bool) -> Fallible {
     let store = Store::open(Arc::new(FileStorage::open(dir)?), options())?;
     let pages = pages(quick);
     for nth in 0..pages * 11 / 10 {
-        let page = PageId::new(nth % pages).expect("not many");
+        let page = PageId::new(nth % pages + 1).expect("not many");
         store.replace(page, store.version(page), &[nth as u8; CONTENT_BYTES])?;
         if nth % 100_000 == 0 {
             store.flush()?;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Fallible {
         return Err(format!("{} pages are there, not {pages}", stats.pages).into());
     }
     for nth in (0..pages).step_by(9973) {
-        let found = store.get(PageId::new(nth).expect("not many"))?.ok_or("a page is not there")?;
+        let found = store.get(PageId::new(nth + 1).expect("not many"))?.ok_or("a page is not there")?;
         let written = if nth < pages / 10 { pages + nth } else { nth };
         if *found.content != [written as u8; CONTENT_BYTES] {
             return Err(format!("page {nth} is not what was written").into());

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Fallible {
 /// Writes new pages until there is no room, then frees one in three of its own, and so on.
 fn overfill(store: &Store, nth: u64, stop: &AtomicBool) -> Fallible<u64> {
     let (mut refused, mut next) = (0, 0);
-    let id = |n: u64| PageId::new(n * WRITERS + nth).expect("not many");
+    let id = |n: u64| PageId::new(n * WRITERS + nth + 1).expect("not many");
     let mut draw = Draw::new(Workload::Uniform, 3000, nth);
     let content = [nth as u8; 4000];
     while !stop.load(Ordering::Relaxed) {
@@ -105,7 +105,7 @@ fn at_fill(args: &Args) -> Fallible {
     let order: Vec<u32> = draw.shuffled();
     let later = (0..u64::from(pages) * times).map(|_| draw.next());
     for page in order.into_iter().chain(later) {
-        let page = PageId::new(u64::from(page)).expect("not many");
+        let page = PageId::new(u64::from(page) + 1).expect("not many");
         store.replace(page, store.version(page), &[7; 1024])?;
     }
     let stats = store.stats();

@@ -74,6 +74,31 @@ impl PageIds {
         if lock(&self.used).remove(page) { Ok(()) } else { Err(NotInUse { page }) }
     }
 
+    /// Takes the id into use, or leaves it there, if `create` succeeds. No id is given out or given back meanwhile, so that what
+    /// is in use is what there is, also where one thread ends a page and another makes it anew.
+    ///
+    /// # Errors
+    ///
+    /// What `create` returns.
+    pub fn claim_with<T, E>(&self, page: PageId, create: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut used = lock(&self.used);
+        let created = create()?;
+        used.insert(page);
+        Ok(created)
+    }
+
+    /// Gives the id back, if it was in use, if `end` succeeds: as [`claim_with`](Self::claim_with).
+    ///
+    /// # Errors
+    ///
+    /// What `end` returns.
+    pub fn free_with<T, E>(&self, page: PageId, end: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut used = lock(&self.used);
+        let ended = end()?;
+        used.remove(page);
+        Ok(ended)
+    }
+
     /// Whether the id is in use.
     #[must_use]
     pub fn contains(&self, page: PageId) -> bool {
@@ -200,6 +225,19 @@ mod tests {
         let again: Vec<_> = (0..6).map(|_| ids.allocate().unwrap().get()).collect();
         assert_eq!(again, [0, 4_095, 4_096, 270_000, 299_999, 300_000]);
         assert_eq!(ids.in_use(), 300_001);
+    }
+
+    #[test]
+    fn what_fails_changes_nothing() {
+        let ids = PageIds::new();
+        assert_eq!(ids.claim_with(id(3), || Err::<(), _>("not created")), Err("not created"));
+        assert!(!ids.contains(id(3)));
+        assert_eq!(ids.claim_with(id(3), || Ok::<_, ()>(7)), Ok(7));
+        assert_eq!(ids.claim_with(id(3), || Ok::<_, ()>(8)), Ok(8));
+        assert_eq!(ids.free_with(id(3), || Err::<(), _>("not ended")), Err("not ended"));
+        assert_eq!((ids.contains(id(3)), ids.in_use()), (true, 1));
+        assert_eq!(ids.free_with(id(3), || Ok::<_, ()>(9)), Ok(9));
+        assert_eq!((ids.contains(id(3)), ids.in_use()), (false, 0));
     }
 
     #[test]

@@ -279,7 +279,7 @@ impl Inner {
         let holds = outcome.is_ok() && decision.hold();
         // What is decided takes its place before the records are completed: a checkpoint that begins then finds it marked.
         for op in &ops[..placed.len()] {
-            self.put_decided(op.page, &decision, &guard);
+            self.put_decided(op.page, &decision, holds, &guard);
         }
         if holds {
             for ((op, &fragment), placed) in ops.iter().zip(&fragments).zip(placed) {
@@ -299,10 +299,6 @@ impl Inner {
         outcome?;
         if !holds {
             return Ok(None);
-        }
-        for op in ops.iter().filter(|op| op.kind == Kind::Free) {
-            // The id may be used for another page only now: it must not be taken for this one.
-            let _ = self.ids.free(op.page);
         }
         self.evict();
         Ok(Some(fragments.into_iter().map(|fragment| fragment.version).collect()))
@@ -329,19 +325,19 @@ impl Inner {
             let pending = Pending { decision: decision.clone(), before: before.clone(), is_freed };
             let node = Node::pending(after, pending);
             let cached = Cached::from(&*node);
-            match self.table.replace(page, entry, node, guard) {
-                Ok(_) => {
+            match self.exchange(page, entry, node, guard) {
+                Ok(()) => {
                     let old = if let Entry::Resident(node) = entry { Some(node) } else { None };
                     self.cache.exchanged(page, Some(cached), old, &self.table);
                     return Ok(Placed { before });
                 }
-                Err(conflict) => entry = conflict.current,
+                Err(now) => entry = now,
             }
         }
     }
 
     /// Puts what was decided in the place of the node that a batch has put there, unless somebody else has.
-    fn put_decided(&self, page: PageId, decision: &Arc<Decision>, guard: &Guard) {
+    fn put_decided(&self, page: PageId, decision: &Arc<Decision>, holds: bool, guard: &Guard) {
         loop {
             let entry = self.table.load(page, guard);
             let Entry::Resident(node) = entry else { return };
@@ -350,7 +346,9 @@ impl Inner {
                 return;
             }
             let (cached, is_put) = match node.now() {
-                None => (None, self.table.free(page, entry, guard).is_ok()),
+                // Whoever has asked for the id of a page that did not come about still has it.
+                None if !holds => (None, self.table.free(page, entry, guard).is_ok()),
+                None => (None, self.ids.free_with(page, || self.table.free(page, entry, guard)).is_ok()),
                 Some(state) => {
                     let node = Node::new(state.clone());
                     (Some(Cached::from(&*node)), self.table.replace(page, entry, node, guard).is_ok())

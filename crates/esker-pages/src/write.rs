@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use esker_format::MESSAGE_HEADER_BYTES;
-use esker_page_table::{Entry, PageId, Version, pin};
+use esker_page_table::{Entry, Guard, PageId, Version, pin};
 use esker_segments::cleaning::{Placement, StreamCounts};
 use esker_streams::{Reservation, StreamId};
 
@@ -75,12 +75,12 @@ impl Inner {
         let cached = if kind == Kind::Full { Some(Arc::<[u8]>::from(content)) } else { None };
         let put = loop {
             let exchanged = match kind {
-                Kind::Free => self.table.free(page, entry, &guard).map(|()| None),
+                Kind::Free => self.ids.free_with(page, || self.table.free(page, entry, &guard)).map(|()| None),
                 _ => {
                     let node = self.node_after(page, entry, kind, fragment, cached.clone(), content);
                     let cached = Cached::from(&*node);
-                    let replaced = self.table.replace(page, entry, node, &guard);
-                    replaced.map(|_| Some(cached)).map_err(|conflict| conflict.current)
+                    let replaced = self.exchange(page, entry, node, &guard);
+                    replaced.map(|()| Some(cached))
                 }
             };
             match exchanged {
@@ -110,14 +110,25 @@ impl Inner {
                 self.account(page, kind, fragment, &placement, &fragments_of(entry));
                 drop(guard);
                 reservation.complete();
-                if kind == Kind::Free {
-                    // The id may be used for another page only now: it must not be taken for this one.
-                    let _ = self.ids.free(page);
-                }
                 self.evict();
                 Ok(version)
             }
         }
+    }
+
+    /// Puts a node in the place of an entry. Where there is no such page, it is made, and its id is in use from then on.
+    pub(crate) fn exchange<'g>(
+        &'g self,
+        page: PageId,
+        entry: Entry<'g, Node>,
+        node: Box<Node>,
+        guard: &'g Guard,
+    ) -> Result<(), Entry<'g, Node>> {
+        let exchange = || match self.table.replace(page, entry, node, guard) {
+            Ok(_) => Ok(()),
+            Err(conflict) => Err(conflict.current),
+        };
+        if seen(entry).is_none() { self.ids.claim_with(page, exchange) } else { exchange() }
     }
 
     /// Keeps the books of a change.

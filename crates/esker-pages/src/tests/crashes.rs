@@ -53,7 +53,7 @@ impl Model {
                 return nth + 1;
             }
         }
-        let differing: Vec<_> = (0..PAGES).filter(|page| state.get(page) != found.get(page)).collect();
+        let differing: Vec<_> = (0..PAGES).chain([ROOTS]).filter(|page| state.get(page) != found.get(page)).collect();
         let short = |pages: &Pages| {
             differing.iter().map(|page| pages.get(page).map(|(version, _)| *version)).collect::<Vec<_>>()
         };
@@ -272,6 +272,8 @@ fn history(seed: u64) -> u64 {
         disk = image;
         // What a process leaves that is killed need not be durable before somebody has opened it again.
         model.changes.truncate(held);
+        let held: BTreeSet<u64> = model.changes.iter().map(|(version, ..)| *version).collect();
+        model.more.retain(|number| held.contains(number));
         model.now = found;
     }
     states

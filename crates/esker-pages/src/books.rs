@@ -28,6 +28,8 @@ struct Sums {
     user_bytes: u64,
     /// What was moved.
     moved_bytes: u64,
+    /// When users have written so much, somebody is to look whether there is something to do.
+    upkeep_at: u64,
 }
 
 /// The books at a moment.
@@ -42,7 +44,10 @@ impl Books {
     pub(crate) fn new(segment_bytes: SegmentBytes, policy: &dyn Policy) -> Self {
         let capacity_bytes = u64::from(segment_bytes.get()) - SEGMENT_HEADER_BYTES as u64;
         let usage = UsageTable::new(policy.boxed(), capacity_bytes);
-        Self { segment_bytes, sums: Mutex::new(Sums { usage, user_bytes: 0, moved_bytes: 0 }) }
+        Self {
+            segment_bytes,
+            sums: Mutex::new(Sums { usage, user_bytes: 0, moved_bytes: 0, upkeep_at: capacity_bytes }),
+        }
     }
 
     /// Where a user's record is to go, in the place of `replaced`.
@@ -60,12 +65,24 @@ impl Books {
         lock(&self.sums).usage.expect(lsn.segment_base(self.segment_bytes), placement.stream);
     }
 
-    /// A user's record is live, in the place of `dead`.
-    pub(crate) fn written(&self, live: Fragment, placement: &Placement, dead: impl IntoIterator<Item = Fragment>) {
+    /// A user's record is live, in the place of `dead`. Says, for each segment that users have filled, once that it is time for
+    /// upkeep.
+    #[must_use]
+    pub(crate) fn written(
+        &self,
+        live: Fragment,
+        placement: &Placement,
+        dead: impl IntoIterator<Item = Fragment>,
+    ) -> bool {
         let mut sums = lock(&self.sums);
         sums.user_bytes += u64::from(live.bytes());
         sums.usage.written(self.base(live), live.bytes(), placement);
         dead.into_iter().for_each(|dead| sums.usage.died(self.base(dead), dead.bytes()));
+        let is_due = sums.user_bytes >= sums.upkeep_at;
+        if is_due {
+            sums.upkeep_at = sums.user_bytes + u64::from(self.segment_bytes.get());
+        }
+        is_due
     }
 
     /// A record was moved.

@@ -75,6 +75,12 @@ impl Cleaning {
         }
     }
 
+    /// Asks the store's thread, if there is one, to look whether there is something to do.
+    pub(crate) fn look(&self) {
+        lock(&self.rounds).wanted = true;
+        self.changed.notify_all();
+    }
+
     /// Says that a round has ended.
     pub(crate) fn ended(&self) {
         lock(&self.rounds).done += 1;

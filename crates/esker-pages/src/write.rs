@@ -143,14 +143,17 @@ impl Inner {
         if kind != Kind::Delta {
             self.doom_large(before.first().copied(), fragment.version.get());
         }
-        match kind {
+        let is_due = match kind {
             // What a delta adds to stays live.
             Kind::Delta => self.books.written(fragment, placement, []),
             Kind::Free => {
                 lock(&self.graves).insert(fragment.version.get(), (page, fragment));
-                self.books.written(fragment, placement, before.iter().copied());
+                self.books.written(fragment, placement, before.iter().copied())
             }
             _ => self.books.written(fragment, placement, before.iter().copied()),
+        };
+        if is_due {
+            self.cleaning.look();
         }
     }
 

@@ -13,7 +13,7 @@ use esker_page_table::Version;
 use esker_storage::{MemStorage, Storage};
 
 use super::support::{Rng, audit, options, page, pages_of};
-use crate::{Error, Store};
+use crate::{Error, Store, sync::lock};
 
 const PAGES: u64 = 60;
 const THREADS: u64 = 4;
@@ -133,4 +133,20 @@ fn whoever_finds_no_room_waits_for_the_thread_that_cleans() {
     });
     assert!(store.stats().file_bytes <= 24 * 4096);
     audit(&store.inner);
+}
+
+#[test]
+fn a_store_without_a_bound_is_cleaned_and_checkpointed_by_its_thread() {
+    let storage: Arc<dyn Storage> = Arc::new(MemStorage::default());
+    let store = Store::open(storage, options().background(true).checkpoint_bytes(100_000)).unwrap();
+    let mut writes = 0_u64;
+    // Until both have happened; a test that never ends is one that fails.
+    while store.stats().moved_bytes == 0 || lock(&store.inner.checkpoints).last < 3 {
+        let id = if writes.is_multiple_of(5) { writes / 5 % 400 } else { writes % 20 };
+        store.replace(page(id), store.version(page(id)), &[id as u8; 150]).unwrap();
+        writes += 1;
+    }
+    let stats = store.stats();
+    assert!(stats.file_bytes < stats.user_bytes, "nothing was used again: {stats:?}");
+    store.close().unwrap();
 }

@@ -99,7 +99,7 @@ pub use esker_page_table::{PageId, Version};
 pub use esker_segments::cleaning;
 pub use esker_storage as storage;
 pub use merge::Merge;
-pub use options::{CACHE_BYTES_DEFAULT, CHAIN_MAX_DEFAULT, CHECKPOINT_BYTES_DEFAULT, Options};
+pub use options::{CACHE_BYTES_DEFAULT, CHAIN_MAX_DEFAULT, CHECKPOINT_BYTES_DEFAULT, Options, SURPLUS_BYTES_DEFAULT};
 pub use stats::Stats;
 pub use store::{Page, Store};
 

@@ -15,6 +15,9 @@ pub const CHAIN_MAX_DEFAULT: u32 = 8;
 /// How much is written between two checkpoints unless said otherwise, in bytes.
 pub const CHECKPOINT_BYTES_DEFAULT: u64 = 256 << 20;
 
+/// How much of the file may be free unless said otherwise, in bytes.
+pub const SURPLUS_BYTES_DEFAULT: u64 = 64 << 20;
+
 /// How a store is opened. Checked by [`Store::open`](crate::Store::open), which reports all faults at once.
 #[derive(Clone)]
 pub struct Options {
@@ -25,6 +28,7 @@ pub struct Options {
     pub(crate) max_bytes: Option<u64>,
     pub(crate) chain_max: u32,
     pub(crate) checkpoint_bytes: u64,
+    pub(crate) surplus_bytes: u64,
     pub(crate) merge: Option<Arc<dyn Merge>>,
     pub(crate) background: bool,
 }
@@ -39,6 +43,7 @@ impl Default for Options {
             max_bytes: None,
             chain_max: CHAIN_MAX_DEFAULT,
             checkpoint_bytes: CHECKPOINT_BYTES_DEFAULT,
+            surplus_bytes: SURPLUS_BYTES_DEFAULT,
             merge: None,
             background: true,
         }
@@ -109,6 +114,14 @@ impl Options {
     #[must_use]
     pub fn checkpoint_bytes(mut self, bytes: u64) -> Self {
         self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// How much of the file may be free, in bytes: what is more is given back to the file system, by cutting the file or by
+    /// making holes in it. What the store needs free to be cleaned in time is kept in any case.
+    #[must_use]
+    pub fn surplus_bytes(mut self, bytes: u64) -> Self {
+        self.surplus_bytes = bytes;
         self
     }
 

@@ -12,6 +12,8 @@ pub struct Stats {
     pub live_bytes: u64,
     /// What the segments take of the file, in bytes, free ones included.
     pub file_bytes: u64,
+    /// How much of that was given back to the file system since the store was opened, in bytes.
+    pub hole_bytes: u64,
     /// How many segments nobody uses.
     pub segments_free: u32,
     /// How long the ledger is, in bytes.
@@ -56,6 +58,7 @@ impl Inner {
             pages: self.ids.in_use() - 1,
             live_bytes: totals.live_bytes,
             file_bytes: streams.segments.file_bytes,
+            hole_bytes: u64::from(streams.holes) * u64::from(self.streams.segment_bytes().get()),
             segments_free: streams.segments.free,
             ledger_bytes: self.streams.ledger_bytes(),
             user_bytes: totals.user_bytes,

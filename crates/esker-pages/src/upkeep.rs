@@ -53,6 +53,10 @@ fn run(inner: &Inner) {
 impl Inner {
     pub(crate) fn upkeep(&self) -> Result<(), Error> {
         self.clean(self.segments_wanted() + 1)?;
+        let surplus = self.options.surplus_bytes / u64::from(self.streams.segment_bytes().get());
+        // Twice what is wanted free, so that nothing goes to and fro.
+        let keep = u32::try_from(surplus).unwrap_or(u32::MAX).max((self.segments_wanted() + 1) * 2);
+        self.streams.give_back(keep)?;
         if self.needs_checkpoint() {
             self.checkpoint()?;
         }

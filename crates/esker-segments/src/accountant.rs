@@ -306,6 +306,11 @@ impl Accountant {
         u32::try_from(trailing.count()).expect("there are at most u32::MAX slots")
     }
 
+    /// The slots that an allocation may take, from the end of the file: those that it will take last.
+    pub fn free_from_the_end(&self) -> impl Iterator<Item = SegmentId> + '_ {
+        self.free.iter().rev().copied()
+    }
+
     /// Notes that the file's last `slots` slots have been cut off. Returns the number of slots that are left.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! | positional I/O | `pread`, `pwrite` | likewise | likewise | `ReadFile`, `WriteFile` with an offset |
 //! | vectored write | `pwritev` | `pwritev` | one write per slice | one write per slice |
 //! | preallocation | `fallocate`, or zeros where the file system lacks it | zeros | zeros | zeros |
+//! | giving space back | `fallocate`, where the file system has it | nothing | nothing | nothing |
 //! | sync of data | `fdatasync` | `F_FULLFSYNC` | `fdatasync` or `fsync` | `FlushFileBuffers` |
 //! | sync of the directory | `fsync` | `F_FULLFSYNC` | `fsync` | nothing to call: see [`FileStorage`] |
 //! | lock | `flock` | `flock` | `flock` | `LockFileEx` |
@@ -263,6 +264,15 @@ impl StorageFile for DiskFile {
         }
         let _growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
         grow::preallocate(&self.file, offset, end).located("preallocate", &self.path)
+    }
+
+    fn give_back(&self, offset: u64, len: u64) -> io::Result<bool> {
+        self.check_writable()?;
+        check_range(offset, len)?;
+        if len == 0 {
+            return Ok(true);
+        }
+        grow::give_back(&self.file, offset, len).located("give back space of", &self.path)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -249,6 +249,19 @@ pub trait StorageFile: Debug + Send + Sync {
     /// the disk refuses to restore it; if the length did grow, what was added reads as zeros.
     fn preallocate(&self, offset: u64, len: u64) -> io::Result<()>;
 
+    /// Gives the space of these bytes back to the file system, without changing the file's length: they read as zeros from then
+    /// on, and writing them may fail for want of space until they are [preallocated](Self::preallocate) again. Returns whether
+    /// that was done; `false` where it cannot be, and then the bytes are as they were. After a crash they may be as they were,
+    /// too, until the file is synced.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_all_at`](Self::write_all_at).
+    fn give_back(&self, offset: u64, len: u64) -> io::Result<bool> {
+        let _ = (offset, len);
+        Ok(false)
+    }
+
     /// Makes durable what was written to the file, and the length needed to read it back. Times and the like may stay
     /// behind.
     ///

@@ -31,7 +31,7 @@ impl Source {
             return Err(SourceError::Io { source });
         }
         let stats = accountant.stats();
-        let available = stats.free + (accountant.slots_max() - stats.slots);
+        let available = stats.free + accountant.slots_max().saturating_sub(stats.slots);
         let is_privileged = self.stream.get() >= self.shared.privileged_from;
         if !is_privileged && available <= self.shared.reserve_segments {
             let full =
@@ -68,9 +68,13 @@ impl SegmentSource for Source {
         let allocation = self.allocate()?;
         let (base, offset) = (allocation.base, allocation.offset);
         let segment_bytes = u64::from(shared.context.segment_bytes.get());
-        if !allocation.reused
+        let is_hole = lock(&shared.state).holes.remove(&allocation.segment);
+        if (!allocation.reused || is_hole)
             && let Err(error) = shared.file.preallocate(offset.get(), segment_bytes)
         {
+            if is_hole {
+                lock(&shared.state).holes.insert(allocation.segment);
+            }
             self.unallocate(allocation);
             let full = is_out_of_space(&error);
             let source = Arc::new(error);

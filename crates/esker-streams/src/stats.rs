@@ -10,4 +10,6 @@ pub struct Stats {
     pub segments: esker_segments::Stats,
     /// Segments that are retired and not reclaimed.
     pub retired: u32,
+    /// Free slots whose space was given back to the file system, since the store was opened. The file's length counts them.
+    pub holes: u32,
 }

@@ -1,6 +1,11 @@
 //! The store that is open for writing.
 
-use std::{collections::HashMap, mem, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
 
 use esker_format::{
     DamageKind, FileOffset, Lsn, MESSAGE_HEADER_BYTES, MessageKind, ScanContext, Scanner, SegmentBytes, SegmentId,
@@ -65,6 +70,8 @@ pub(crate) struct State {
     /// The segments that streams are filling, or that are not stable to their end.
     pub(crate) active: Vec<(StreamId, Lsn)>,
     retired: Vec<Retired>,
+    /// Free slots whose space was given back to the file system.
+    pub(crate) holes: BTreeSet<SegmentId>,
 }
 
 /// A segment that nobody needs, until the disk knows.
@@ -123,7 +130,14 @@ impl Streams {
             context: ScanContext::new(log_id.checksum_seed(), segment_bytes),
             ledger,
             places: ShardedLock::new(places),
-            state: Mutex::new(State { accountant, table, noted: false, active: Vec::new(), retired: Vec::new() }),
+            state: Mutex::new(State {
+                accountant,
+                table,
+                noted: false,
+                active: Vec::new(),
+                retired: Vec::new(),
+                holes: BTreeSet::new(),
+            }),
             growth: Mutex::new(()),
             reserve_segments: options.reserve_segments,
             privileged_from: options.privileged_from,
@@ -354,6 +368,49 @@ impl Streams {
         lock(&self.shared.state).accountant.set_slots_max(segments);
     }
 
+    /// Gives the space of free segments back to the file system, but of so many: the file is cut where they are at its end, and
+    /// elsewhere gets holes, if the file system can. They are used again when they are needed. Returns of how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]. What was given back before is.
+    pub fn give_back(&self, keep_free: u32) -> Result<u32, Error> {
+        let shared = &*self.shared;
+        // Nobody begins a segment meanwhile: what is free stays free.
+        let _growth = lock(&shared.growth);
+        let segment_bytes = u64::from(shared.context.segment_bytes.get());
+        let (surplus, cut, slots) = {
+            let state = lock(&shared.state);
+            let stats = state.accountant.stats();
+            let surplus = stats.free.saturating_sub(keep_free);
+            (surplus, surplus.min(state.accountant.trailing_free()), stats.slots)
+        };
+        let mut given = 0;
+        if cut > 0 {
+            let len = u64::from(slots - cut) * segment_bytes;
+            shared.file.set_len(len).map_err(|error| error::io_at("shorten", DATA, len, error))?;
+            let mut state = lock(&shared.state);
+            let left = state.accountant.shrink(cut).expect("what was free is free still");
+            let cut_holes = state.holes.split_off(&SegmentId::new(left));
+            given += cut - cut_holes.len() as u32;
+        }
+        let more: Vec<SegmentId> = {
+            let state = lock(&shared.state);
+            let rest = state.accountant.free_from_the_end().take((surplus - cut) as usize);
+            rest.filter(|slot| !state.holes.contains(slot)).collect()
+        };
+        for slot in more {
+            let offset = slot.offset(shared.context.segment_bytes).get();
+            let is_hole = shared.file.give_back(offset, segment_bytes);
+            if !is_hole.map_err(|error| error::io_at("give back space of", DATA, offset, error))? {
+                break;
+            }
+            lock(&shared.state).holes.insert(slot);
+            given += 1;
+        }
+        Ok(given)
+    }
+
     /// How long the ledger is, in bytes.
     #[must_use]
     pub fn ledger_bytes(&self) -> u64 {
@@ -485,7 +542,12 @@ impl Streams {
     pub fn stats(&self) -> Stats {
         let engines = self.engines.iter().map(|engine| engine.stats()).collect();
         let state = lock(&self.shared.state);
-        Stats { engines, segments: state.accountant.stats(), retired: state.retired.len() as u32 }
+        Stats {
+            engines,
+            segments: state.accountant.stats(),
+            retired: state.retired.len() as u32,
+            holes: state.holes.len() as u32,
+        }
     }
 
     /// Makes everything durable, and writes down where each segment ends, so that the next opening need not find out.

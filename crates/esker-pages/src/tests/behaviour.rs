@@ -312,3 +312,45 @@ fn pages_that_come_and_go_leave_nothing_behind_in_the_cache() {
     assert_eq!(&*store.get(page(7)).unwrap().unwrap().content, b"stays");
     audit(&store.inner);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_free_is_given_back_to_the_file_system() {
+    use std::os::unix::fs::MetadataExt as _;
+    let scratch = tempfile::tempdir().unwrap();
+    let storage: Arc<dyn Storage> = Arc::new(esker_storage::FileStorage::open(scratch.path()).unwrap());
+    let store = Store::open(storage.clone(), options().surplus_bytes(20 * 4096)).unwrap();
+    let mut versions: Vec<_> = (0..2000).map(|id| store.replace(page(id), None, &[7; 200]).unwrap()).collect();
+    store.checkpoint().unwrap();
+    let full = store.stats();
+    assert!(full.file_bytes > 400_000, "{full:?}");
+    // Every page but a few is freed, one of those that stay being the last that was written.
+    let mut left = Vec::new();
+    for (id, version) in (0..).zip(versions.drain(..)) {
+        if id % 500 == 0 || id == 1999 {
+            left.push(id);
+        } else {
+            store.free(page(id), version).unwrap();
+        }
+    }
+    store.checkpoint().unwrap();
+    for _ in 0..10 {
+        store.inner.clean(u32::MAX).unwrap();
+        store.upkeep().unwrap();
+    }
+    let stats = store.stats();
+    let blocks = std::fs::metadata(scratch.path().join("streams")).unwrap().blocks() * 512;
+    assert!(blocks <= 60 * 4096, "{blocks} bytes on disk: {stats:?}");
+    assert_eq!(stats.file_bytes, std::fs::metadata(scratch.path().join("streams")).unwrap().len());
+    // And taken again.
+    for id in 2000..3000 {
+        store.replace(page(id), None, &[8; 200]).unwrap();
+    }
+    audit(&store.inner);
+    let pages = pages_of(&store);
+    assert_eq!(pages.len(), left.len() + 1000);
+    drop(store);
+    let store = Store::open(storage, options()).unwrap();
+    assert_eq!(pages_of(&store), pages);
+    audit(&store.inner);
+}

@@ -35,6 +35,7 @@ pub(super) fn options() -> Options {
         .cache_bytes(2000)
         .chain_max(3)
         .checkpoint_bytes(u64::MAX)
+        .surplus_bytes(0)
         .background(false)
         .merge(Arc::new(|_, content: &[u8], delta: &[u8]| [content, delta].concat()))
         .log_id(LogId::from_bytes([9; 16]))

@@ -1,7 +1,7 @@
-//! Preallocation.
+//! Preallocation, and giving space back.
 //!
 //! Owns the order of steps by which a file gets longer without losing anything when the disk is full. Refuses to touch
-//! bytes below the present end of the file.
+//! bytes below the present end of the file, but to make holes where it is told to.
 //!
 //! # Invariants
 //!
@@ -64,6 +64,25 @@ fn fill_with_zeros(file: &File, offset: u64, end: u64, len_before: u64) -> io::R
         at += bytes as u64;
     }
     Ok(())
+}
+
+/// Makes a hole. `false` where the file system cannot.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn give_back(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    use rustix::{
+        fs::{FallocateFlags, fallocate},
+        io::Errno,
+    };
+    match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn give_back(_: &File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 #[cfg(test)]

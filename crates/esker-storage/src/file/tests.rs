@@ -108,3 +108,31 @@ fn syncs_reach_the_operating_system() {
     assert_eq!(storage.sync_dir().unwrap_err().kind(), io::ErrorKind::InvalidInput);
     assert_eq!(sync_parent(storage.path()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn space_that_is_given_back_is_taken_from_the_disk_no_more() {
+    use std::os::unix::fs::MetadataExt as _;
+    let scratch = tempfile::tempdir().unwrap();
+    let storage = FileStorage::open(scratch.path()).unwrap();
+    let file = storage.create("log").unwrap();
+    file.write_all_at(&vec![7; 1 << 20], 0).unwrap();
+    file.sync_data().unwrap();
+    let blocks = || std::fs::metadata(scratch.path().join("log")).unwrap().blocks();
+    let before = blocks();
+    if !file.give_back(1 << 18, 1 << 19).unwrap() {
+        // A file system that cannot.
+        return;
+    }
+    assert!(blocks() <= before - (1 << 19) / 512, "{} of {before} blocks", blocks());
+    assert_eq!(file.len().unwrap(), 1 << 20);
+    let mut bytes = vec![1; 1 << 20];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    let (hole, around): (Vec<_>, Vec<_>) =
+        bytes.iter().enumerate().partition(|(at, _)| (1 << 18..3 << 18).contains(at));
+    assert!(hole.iter().all(|(_, byte)| **byte == 0) && around.iter().all(|(_, byte)| **byte == 7));
+    // And can be had again.
+    file.preallocate(1 << 18, 1 << 19).unwrap();
+    file.write_all_at(b"again", 1 << 18).unwrap();
+    assert!(file.give_back(0, 0).unwrap());
+}

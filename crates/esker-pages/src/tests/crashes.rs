@@ -118,7 +118,10 @@ fn step(store: &Store, model: &mut Model, rng: &mut Rng) -> Result<(), Error> {
             model.durable = waiting;
         }
         46..49 => store.checkpoint()?,
-        49..52 => store.upkeep()?,
+        49..52 => {
+            store.upkeep()?;
+            store.inner.streams.give_back(rng.below(4) as u32)?;
+        }
         52 => drop(store.inner.clean(u32::MAX)?),
         53 => {
             let unique = store.generate_id()?;

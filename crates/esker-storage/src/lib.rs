@@ -1,8 +1,9 @@
-//! The storage under a log: what an engine may expect of a disk, stated once, with two implementations and a suite that
+//! The storage under a log: what an engine may expect of a disk, stated once, with implementations and a suite that
 //! checks any implementation against the statement.
 //!
 //! Owns the traits [`Storage`], [`StorageFile`] and [`StorageLock`], and the contract in their documentation;
-//! [`FileStorage`] on the operating system's files, [`MemStorage`] in memory, and [`conformance`]. Refuses knowledge of
+//! [`FileStorage`] on the operating system's files, [`MemStorage`] in memory, [`ScratchStorage`] over
+//! another one that it does not change, and [`conformance`]. Refuses knowledge of
 //! any file format: it moves bytes, names, and lengths.
 //!
 //! # Invariants
@@ -53,6 +54,7 @@ pub mod conformance;
 mod file;
 mod memory;
 mod name;
+mod scratch;
 mod storage;
 
 #[cfg(any(unix, windows))]
@@ -60,5 +62,6 @@ pub use crate::file::{FileError, FileStorage};
 pub use crate::{
     memory::MemStorage,
     name::{InvalidName, NAME_BYTES_MAX, check_name},
+    scratch::ScratchStorage,
     storage::{Access, LockError, OFFSET_MAX, Storage, StorageFile, StorageLock, check_range, is_out_of_space},
 };

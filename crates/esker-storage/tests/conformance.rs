@@ -7,13 +7,18 @@ use std::{
 };
 
 use esker_storage::{
-    Access, FileStorage, LockError, MemStorage, Storage, StorageFile, StorageLock,
+    Access, FileStorage, LockError, MemStorage, ScratchStorage, Storage, StorageFile, StorageLock,
     conformance::{self, CHECKS},
 };
 
 #[test]
 fn memory_storage_conforms() {
     conformance::run(&|| Arc::new(MemStorage::default()));
+}
+
+#[test]
+fn scratch_storage_conforms() {
+    conformance::run(&|| Arc::new(ScratchStorage::new(Arc::new(MemStorage::default()))));
 }
 
 #[test]

@@ -114,7 +114,6 @@ impl Books {
     }
 
     /// The live bytes of a segment.
-    #[cfg(test)]
     pub(crate) fn live_bytes_in(&self, segment: Lsn) -> u64 {
         lock(&self.sums).usage.live_bytes_in(segment)
     }

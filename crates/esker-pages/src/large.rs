@@ -130,6 +130,11 @@ impl Larges {
         lock(&self.files).needed.insert(version, large);
     }
 
+    /// The id and the length of the file that a page of this version has.
+    pub(crate) fn file_of(&self, version: u64) -> Option<(u64, u64)> {
+        lock(&self.files).needed.get(&version).map(|large| (large.id, large.bytes))
+    }
+
     /// It does not after all.
     pub(crate) fn need_not(&self, version: u64) {
         lock(&self.files).needed.remove(&version);

@@ -18,6 +18,9 @@ pub const CHECKPOINT_BYTES_DEFAULT: u64 = 256 << 20;
 /// How much of the file may be free unless said otherwise, in bytes.
 pub const SURPLUS_BYTES_DEFAULT: u64 = 64 << 20;
 
+/// Nothing is written when somebody only looks.
+const LOOK_BUFFER_BYTES: u32 = 1 << 16;
+
 /// How a store is opened. Checked by [`Store::open`](crate::Store::open), which reports all faults at once.
 #[derive(Clone)]
 pub struct Options {
@@ -138,6 +141,16 @@ impl Options {
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
+    }
+
+    /// For looking only.
+    pub(crate) fn for_looking() -> Self {
+        Self::new()
+            .create(false)
+            .background(false)
+            .policy(Rate::two_and_two())
+            .buffers(2)
+            .buffer_bytes(LOOK_BUFFER_BYTES)
     }
 
     /// Whether to create the store where there is none.

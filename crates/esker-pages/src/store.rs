@@ -7,7 +7,7 @@ use esker_storage::Storage;
 use esker_streams::Streams;
 
 use crate::{
-    Batch, Error, Options, Stats,
+    Batch, Error, Options, Slot, Stats,
     books::Books,
     cache::Cache,
     checkpoint::Checkpoints,
@@ -270,6 +270,12 @@ impl Store {
     /// [`Error::Log`].
     pub fn upkeep(&self) -> Result<(), Error> {
         self.inner.upkeep()
+    }
+
+    /// What each slot of the data file holds, from the file's beginning.
+    #[must_use]
+    pub fn slots(&self) -> Vec<Slot> {
+        self.inner.slots()
     }
 
     /// What the store holds, and what it has done since it was opened.

@@ -3,5 +3,6 @@
 mod batches;
 mod behaviour;
 mod crashes;
+mod look;
 mod support;
 mod threads;

@@ -417,6 +417,21 @@ impl Streams {
         self.shared.ledger.end_lsn() - self.shared.ledger.floor()
     }
 
+    /// Which segment each slot of the data file holds, from the file's beginning; `None` for those that are free, or wait to be.
+    #[must_use]
+    pub fn slots(&self) -> Vec<Option<SegmentInfo>> {
+        let segments = self.segments();
+        let mut slots = vec![None; self.stats().segments.slots as usize];
+        for info in segments {
+            let segment_bytes = u64::from(self.segment_bytes().get());
+            let place = self.shared.place_of(info.base).map(|place| place.offset.get() / segment_bytes);
+            if let Some(slot) = place.and_then(|slot| slots.get_mut(slot as usize)) {
+                *slot = Some(info);
+            }
+        }
+        slots
+    }
+
     /// The segments that hold records, by LSN.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentInfo> {

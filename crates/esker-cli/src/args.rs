@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Tail(Tail),
     Dump(Dump),
     Stat(Stat),
+    Pages(Pages),
+    Blobs(Blobs),
+    Map(Map),
     Verify(Verify),
     Salvage(Salvage),
     Repair(Repair),
@@ -159,7 +162,43 @@ pub(crate) struct Dump {
     pub(crate) dir: PathBuf,
 }
 
-/// Show what the log consists of
+/// List the pages of a page store
+///
+/// Of each page its id, its version, how many records it consists of, how many bytes they take, the LSN of the newest, and the
+/// file of its content if it has one. The store must not be open elsewhere.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Pages {
+    /// The store's directory
+    #[arg(env = "ESKER_DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+/// List the files that hold one value each
+///
+/// Of a page store: the name of each file, its length, and the page. Of a log: the name of each file, its length, and the LSN
+/// of the record.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Blobs {
+    /// The directory of the log or store
+    #[arg(env = "ESKER_DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+/// Draw the segments of a page store: what is live of each
+///
+/// The store must not be open elsewhere.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Map {
+    /// The store's directory
+    #[arg(env = "ESKER_DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Write a picture to this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// Show what the log, or the page store, consists of
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Stat {
     /// The log's directory

@@ -1,4 +1,4 @@
-//! The `esker` command: append to, read, follow, check, mend and truncate an esker log.
+//! The `esker` command: append to, read, follow, check, mend and truncate an esker log, and look into a page store.
 //!
 //! Owns the command line: arguments, formats, the pipeline from an input to acknowledgements, exit codes, and what is
 //! said on standard error. Refuses whatever a user of the library would want as well: that belongs to the layers below.
@@ -15,11 +15,14 @@
 
 mod append;
 mod args;
+mod blobs;
 mod cat;
 mod dump;
 mod ending;
 mod interrupt;
+mod map;
 mod output;
+mod pages;
 mod repair;
 mod salvage;
 mod size;
@@ -49,7 +52,12 @@ fn main() -> ExitCode {
         Command::Cat(cat) => cat::run(cat, args.json, talk),
         Command::Tail(tail) => tail::run(tail, args.json, talk),
         Command::Dump(dump) => dump::run(dump, args.json, talk),
+        Command::Stat(stat) if pages::is_store(&stat.dir) => pages::stat(stat, args.json),
         Command::Stat(stat) => stat::run(stat, args.json),
+        Command::Pages(pages) => pages::list(pages, args.json),
+        Command::Blobs(blobs) if pages::is_store(&blobs.dir) => pages::files(blobs, args.json),
+        Command::Blobs(blobs) => blobs::run(blobs, args.json, talk),
+        Command::Map(map) => map::run(map, args.json),
         Command::Verify(verify) => verify::run(verify, args.json, talk),
         Command::Salvage(salvage) => salvage::run(salvage, args.json, talk),
         Command::Repair(repair) => repair::run(repair, args.json, talk),

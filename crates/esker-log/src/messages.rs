@@ -32,6 +32,8 @@ pub struct MessageInfo {
     pub epoch: Epoch,
     /// Everything below was known to be durable when it was written.
     pub mark: Lsn,
+    /// The blob that it points at, if that is what it holds.
+    pub blob: Option<BlobPointer>,
 }
 
 impl MessageInfo {
@@ -60,8 +62,8 @@ pub struct Messages {
 
 /// What is at a place of the log.
 pub(crate) enum Found {
-    /// A whole message, with its pointer if it is one to a blob and can be decoded.
-    Message(MessageInfo, Option<BlobPointer>),
+    /// A whole message.
+    Message(MessageInfo),
     /// Nothing that can be read, and the highest epoch before it.
     Unreadable(LostRange, Epoch),
 }
@@ -122,6 +124,7 @@ impl Messages {
                 None => self.walk = None,
                 Some(Step::Message(header, crc32)) => {
                     let pointer = BlobPointer::decode(walk.payload()).ok();
+                    let pointer = pointer.filter(|_| header.kind == MessageKind::BlobPointer);
                     self.epoch = self.epoch.max(header.epoch);
                     let info = MessageInfo {
                         lsn: header.lsn,
@@ -132,9 +135,9 @@ impl Messages {
                         crc32,
                         epoch: header.epoch,
                         mark: header.mark,
+                        blob: pointer,
                     };
-                    let pointer = pointer.filter(|_| header.kind == MessageKind::BlobPointer);
-                    return Ok(Some(Found::Message(info, pointer)));
+                    return Ok(Some(Found::Message(info)));
                 }
                 Some(Step::Damage(damage)) => {
                     let to = match walk.resync()? {
@@ -167,7 +170,7 @@ impl Iterator for Messages {
 
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.next_found()?.and_then(|found| match found {
-            Found::Message(info, _) => Ok(info),
+            Found::Message(info) => Ok(info),
             Found::Unreadable(lost, _) => Err(lost.why.into()),
         }))
     }

@@ -67,7 +67,7 @@ pub(crate) fn verify(
     let mut epoch = Epoch::ZERO;
     while let Some(found) = messages.next_found() {
         let (info, pointer) = match found? {
-            Found::Message(info, pointer) => (info, pointer),
+            Found::Message(info) => (info, info.blob),
             Found::Unreadable(lost, epoch) => {
                 verified.add(storage, recovered, lost, epoch)?;
                 continue;

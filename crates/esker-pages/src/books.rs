@@ -114,8 +114,15 @@ impl Books {
     }
 
     /// The live bytes of a segment.
+    #[cfg(test)]
     pub(crate) fn live_bytes_in(&self, segment: Lsn) -> u64 {
         lock(&self.sums).usage.live_bytes_in(segment)
+    }
+
+    /// The live bytes of each of these segments.
+    pub(crate) fn live_bytes_of(&self, segments: impl Iterator<Item = Option<Lsn>>) -> Vec<u64> {
+        let sums = lock(&self.sums);
+        segments.map(|base| base.map_or(0, |base| sums.usage.live_bytes_in(base))).collect()
     }
 
     /// The segment that is to be cleaned first.

@@ -66,17 +66,17 @@ impl Large {
     }
 
     fn name(self) -> String {
-        name(self.id)
+        name_of(self.id)
     }
 }
 
-fn name(id: u64) -> String {
+pub(crate) fn name_of(id: u64) -> String {
     format!("{PREFIX}{id:016x}")
 }
 
 fn id_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(PREFIX).filter(|digits| digits.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok().filter(|&id| self::name(id) == name)
+    u64::from_str_radix(digits, 16).ok().filter(|&id| name_of(id) == name)
 }
 
 fn failed(action: &'static str, file: String, source: io::Error) -> Error {

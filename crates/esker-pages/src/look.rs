@@ -44,6 +44,14 @@ pub struct LargeFile {
     pub bytes: u64,
 }
 
+impl LargeFile {
+    /// Its name in the store's directory.
+    #[must_use]
+    pub fn name(&self) -> String {
+        crate::large::name_of(self.id)
+    }
+}
+
 /// What a slot of the data file is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -142,14 +150,16 @@ impl std::fmt::Debug for Look {
 
 impl Inner {
     pub(crate) fn slots(&self) -> Vec<Slot> {
-        let slots = self.streams.slots().into_iter();
-        let slots = slots.map(|held| match held {
+        let held = self.streams.slots();
+        let live = self.books.live_bytes_of(held.iter().map(|held| held.map(|info| info.base)));
+        let slots = held.into_iter().zip(live);
+        let slots = slots.map(|(held, live_bytes)| match held {
             None => Slot { state: SlotState::Free, base: None, stream: None, live_bytes: 0 },
             Some(info) => Slot {
                 state: if info.end.is_some() { SlotState::Full } else { SlotState::Open },
                 base: Some(info.base),
                 stream: Some(info.stream.get()),
-                live_bytes: self.books.live_bytes_in(info.base),
+                live_bytes,
             },
         });
         slots.collect()

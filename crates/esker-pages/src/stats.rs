@@ -1,6 +1,8 @@
 //! What a store holds and has done.
 
-use crate::{store::Inner, sync::lock};
+use esker_format::SEGMENT_HEADER_BYTES;
+
+use crate::{SlotState, store::Inner, sync::lock};
 
 /// Counters of a store, and how it stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -10,6 +12,14 @@ pub struct Stats {
     pub pages: u64,
     /// What is live of the segments, in bytes: the records of all pages, with their headers.
     pub live_bytes: u64,
+    /// What is dead of the segments that are full, in bytes: all that is no live record but the segments' headers. Padding is
+    /// dead from the beginning.
+    pub dead_bytes: u64,
+    /// What the segments that nobody uses take of the file, in bytes.
+    pub free_bytes: u64,
+    /// How many bytes cleaning has to move until there are as many free segments as it wants, if it takes those first that have
+    /// the least that is live; zero if there are enough.
+    pub debt_bytes: u64,
     /// What the segments take of the file, in bytes, free ones included.
     pub file_bytes: u64,
     /// How much of that was given back to the file system since the store was opened, in bytes.
@@ -53,12 +63,20 @@ impl Stats {
 impl Inner {
     pub(crate) fn stats(&self) -> Stats {
         let (totals, streams) = (self.books.totals(), self.streams.stats());
+        let segment = u64::from(self.streams.segment_bytes().get());
+        let full = self.slots().into_iter().filter(|slot| slot.state == SlotState::Full);
+        let mut live: Vec<u64> = full.map(|slot| slot.live_bytes).collect();
+        live.sort_unstable();
+        let capacity = segment - SEGMENT_HEADER_BYTES as u64;
         Stats {
             // Without that of the names.
             pages: self.ids.in_use() - 1,
             live_bytes: totals.live_bytes,
+            dead_bytes: live.iter().map(|live| capacity.saturating_sub(*live)).sum(),
+            free_bytes: u64::from(streams.segments.free) * segment,
+            debt_bytes: debt(&live, capacity, (self.segments_wanted() + 1).saturating_sub(self.segments_free())),
             file_bytes: streams.segments.file_bytes,
-            hole_bytes: u64::from(streams.holes) * u64::from(self.streams.segment_bytes().get()),
+            hole_bytes: u64::from(streams.holes) * segment,
             segments_free: streams.segments.free,
             ledger_bytes: self.streams.ledger_bytes(),
             user_bytes: totals.user_bytes,
@@ -70,5 +88,34 @@ impl Inner {
             table_bytes: self.table.memory_bytes() as u64,
             graves: lock(&self.graves).len() as u64,
         }
+    }
+}
+
+/// What is moved until `wanted` segments more are free, of which the full ones have so much that is live, in ascending order.
+fn debt(live: &[u64], capacity: u64, wanted: u32) -> u64 {
+    let mut moved = 0;
+    for (nth, live) in live.iter().enumerate() {
+        // What was moved so far fills segments as well.
+        if nth as u64 >= u64::from(wanted) + u64::div_ceil(moved, capacity) {
+            break;
+        }
+        moved += live;
+    }
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::debt;
+
+    #[test]
+    fn debt_is_what_is_moved_until_enough_is_free() {
+        assert_eq!(debt(&[10, 20, 30], 100, 0), 0);
+        assert_eq!(debt(&[0, 0, 30], 100, 2), 0);
+        // One is gained by two: the second is filled by what was in both.
+        assert_eq!(debt(&[10, 20, 30], 100, 1), 10 + 20);
+        assert_eq!(debt(&[50, 50, 50, 50, 50], 100, 2), 4 * 50);
+        // There is no more.
+        assert_eq!(debt(&[90, 90], 100, 5), 180);
     }
 }

@@ -4,6 +4,7 @@
 mod append;
 mod disturb;
 mod mend;
+mod pages;
 mod read;
 mod refuse;
 mod support;

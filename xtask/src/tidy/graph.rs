@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["esker-streams", "esker-page-table", "esker-log", "esker-segments", "esker-format", "esker-storage"],
     ),
     ("esker", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
-    ("esker-cli", &["esker"]),
+    ("esker-cli", &["esker", "esker-pages"]),
 ];
 /// Only tests may use the simulated disk.
 const SIMULATION: &str = "esker-sim";

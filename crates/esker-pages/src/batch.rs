@@ -135,9 +135,6 @@ impl Inner {
             if !pages.insert(change.page) {
                 return Err(Error::Twice { page: change.page });
             }
-            if change.expected.is_none() {
-                self.ids.claim(change.page);
-            }
         }
         let mut ops: Vec<Op> = Vec::new();
         let outcome = self.apply_all(batch, &mut ops);

@@ -144,9 +144,6 @@ impl Store {
     /// as it was.
     pub fn replace(&self, page: PageId, expected: Option<Version>, content: &[u8]) -> Result<Version, Error> {
         check_page(page)?;
-        if expected.is_none() {
-            self.inner.ids.claim(page);
-        }
         self.inner.replace(page, expected, content)
     }
 

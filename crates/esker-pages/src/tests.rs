@@ -2,6 +2,7 @@
 
 mod batches;
 mod behaviour;
+mod churn;
 mod crashes;
 mod look;
 mod support;

@@ -18,6 +18,7 @@ mod layers;
 mod loom;
 mod metadata;
 mod mutate;
+mod pages;
 mod run;
 mod sanitize;
 mod seeded;
@@ -40,6 +41,8 @@ cargo xtask COMMAND
   bench compare [--quick] [--rounds N] esker beside its peers and the limits of this machine: tables, charts, targets;
         [--only GROUPS] [--dir PATH]   groups are durable, buffered, append, latency, open, read, memory, bytes;
         [--out PATH] [--check]         with --check its formatting, lints and tests only
+  bench pages [--quick] [-- ROWS]      the page store by itself and beside its peers, with a report and charts; rows are
+                                       amplification, varied, space, latency, open, gets, and are measured alone
   counts [--bless]                     instructions of the hot paths, counted by callgrind, beside the baseline of the
                                        repository; --bless writes that anew
   fuzz [TARGET|all] [--seconds N]      fuzzing with libFuzzer, 60 seconds each unless told; without a target lists them
@@ -61,6 +64,8 @@ cargo xtask COMMAND
       [--calls N] [--no-faults]
       [--writers-only]
       [--sabotage NAME|all]
+  pages                                the page store's long tests: crashes of one thread and of many, days near the bound
+        [--sabotage NAME|all]          with a safety measure removed: a test has to fail
   small-disk                           logs on real file systems that are full: tmpfs and ext4, where they can be made
   sanitize [address|thread]            the tests under AddressSanitizer or ThreadSanitizer; both unless told
   help                                 this text
@@ -101,6 +106,7 @@ fn dispatch(mut args: Args) -> Result<(), Failure> {
         "loom" => loom::run(args),
         "crash" => crash::run(args),
         "damages" => damages::run(args),
+        "pages" => pages::run(args),
         "faults" => faults::run(args),
         "sim" => sim::SIM.run(args),
         "small-disk" => small_disk::run(args),

@@ -14,7 +14,7 @@ use esker_pages::{
 use crate::{
     Args, Fallible,
     draw::{Draw, Workload},
-    table::{Table, met},
+    table::{Bar, Chart, Panel, Report, Table, met},
 };
 
 const SEGMENT_BYTES: u32 = 1 << 16;
@@ -32,10 +32,11 @@ const YARDSTICK: [(f64, [f64; 4]); 4] = [
     (0.9, [5.26, 3.03, 4.06, 4.42]),
 ];
 
-pub(crate) fn run(args: &Args) -> Fallible {
+pub(crate) fn run(args: &Args, report: &mut Report) -> Fallible {
     let segments = if args.quick { 256 } else { 1024 };
     let mut table =
         Table::new(&["fill", "workload", "policy", "written", "with pads", "victims", "yardstick", "ratio", "met"]);
+    let mut panels: Vec<Panel> = Vec::new();
     for (fill, yardstick) in YARDSTICK {
         if !args.fills.is_empty() && !args.fills.contains(&fill) {
             continue;
@@ -64,16 +65,34 @@ pub(crate) fn run(args: &Args) -> Fallible {
                     format!("{:.3}", found.written / best),
                     met(written <= best * most),
                 ]);
+                if name == "rate" {
+                    draw(&mut panels, workload, fill, found.written, best);
+                }
                 eprintln!("{fill} {} {name}: {:.3}", workload.name(), found.written);
             }
         }
     }
-    table.print(&format!(
+    report.table(&format!(
         "Bytes written for each byte that users wrote; {segments} segments of {RECORDS} records. `victims`: the live share of \
          what was cleaned, as it follows from what was written. At most the yardstick where some pages are written more than \
          others and the fill is at most 0.8, and 1.03 times it elsewhere"
-    ));
+    ), table);
+    if !panels.is_empty() {
+        let title = "Bytes written for each byte that users wrote";
+        report.chart(Chart { file: "amplification.svg", title, panels });
+    }
     Ok(())
+}
+
+/// One panel for each workload, with two bars for each fill.
+fn draw(panels: &mut Vec<Panel>, workload: Workload, fill: f64, written: f64, best: f64) {
+    let title = format!("{}, by the live share of the segments", workload.name());
+    let at = panels.iter().position(|panel| panel.title == title).unwrap_or_else(|| {
+        panels.push(Panel { title, bars: Vec::new() });
+        panels.len() - 1
+    });
+    let bar = |name: &str, is_ours, value| Bar { name: format!("{fill}, {name}"), is_ours, values: vec![value] };
+    panels[at].bars.extend([bar("esker", true, written), bar("best published", false, best)]);
 }
 
 struct Found {

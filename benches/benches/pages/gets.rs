@@ -7,7 +7,7 @@ use esker_pages::{Options, PageId, Store, storage::MemStorage};
 use crate::{
     Args, Fallible,
     draw::{Draw, Workload},
-    table::{Table, met},
+    table::{Report, Table, met},
 };
 
 const PAGES: u32 = 100_000;
@@ -18,7 +18,7 @@ const ROUNDS: usize = 5;
 const WRITES: u64 = 20;
 const TARGET: f64 = 5e6;
 
-pub(crate) fn run(args: &Args) -> Fallible {
+pub(crate) fn run(args: &Args, report: &mut Report) -> Fallible {
     let operations = if args.quick { 1_000_000 } else { 5_000_000 };
     let store = Store::open(Arc::new(MemStorage::default()), Options::new().cache_bytes(1 << 30))?;
     for page in 0..PAGES {
@@ -52,10 +52,10 @@ pub(crate) fn run(args: &Args) -> Fallible {
         millions(TARGET),
         met(median >= TARGET),
     ]);
-    table.print(&format!(
+    report.table(&format!(
         "Reading 100-byte pages that are cached, {THREADS} threads, Zipf 0.99 over {PAGES} pages, one operation in {WRITES} \
          writes; only the reads count"
-    ));
+    ), table);
     Ok(())
 }
 

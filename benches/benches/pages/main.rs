@@ -2,7 +2,7 @@
 //! reads.
 //!
 //! ```text
-//! cargo xtask bench pages -- [amplification | space | latency | open | gets]... [--quick] [--dir DIR]
+//! cargo xtask bench pages -- [amplification | varied | space | latency | open | gets]... [--quick] [--dir DIR] [--out FILE]
 //! ```
 #![expect(clippy::print_stdout, reason = "a benchmark reports on stdout")]
 
@@ -14,8 +14,11 @@ mod machine;
 mod open;
 mod space;
 mod table;
+mod varied;
 
 use std::{path::PathBuf, process::ExitCode};
+
+use crate::table::Report;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Fallible<T = ()> = Result<T, Failure>;
@@ -30,11 +33,13 @@ struct Args {
     fills: Vec<f64>,
     /// Where `amplification` leaves the pages that it wrote, in their order.
     traces: Option<PathBuf>,
+    /// Where to leave what was found, as JSON.
+    out: Option<PathBuf>,
     /// Set in the process that is killed.
     child: Option<PathBuf>,
 }
 
-const NAMES: [&str; 5] = ["amplification", "space", "latency", "open", "gets"];
+const NAMES: [&str; 6] = ["amplification", "varied", "space", "latency", "open", "gets"];
 
 fn main() -> ExitCode {
     match parse().and_then(|args| run(&args)) {
@@ -48,7 +53,8 @@ fn main() -> ExitCode {
 
 fn parse() -> Fallible<Args> {
     use lexopt::{Arg, ValueExt};
-    let mut args = Args { names: Vec::new(), quick: false, dir: None, fills: Vec::new(), traces: None, child: None };
+    let mut args =
+        Args { names: Vec::new(), quick: false, dir: None, fills: Vec::new(), traces: None, out: None, child: None };
     let mut parser = lexopt::Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
@@ -58,6 +64,7 @@ fn parse() -> Fallible<Args> {
             Arg::Long("dir") => args.dir = Some(parser.value()?.into()),
             Arg::Long("fill") => args.fills.push(parser.value()?.parse()?),
             Arg::Long("traces") => args.traces = Some(parser.value()?.into()),
+            Arg::Long("out") => args.out = Some(parser.value()?.into()),
             Arg::Long("child") => args.child = Some(parser.value()?.into()),
             Arg::Value(name) => {
                 let name = name.string()?;
@@ -76,17 +83,19 @@ fn run(args: &Args) -> Fallible {
     if let Some(dir) = &args.child {
         return open::fill_and_wait(dir, args.quick);
     }
+    let mut report = Report::default();
     for name in NAMES {
         if !args.names.is_empty() && args.names.iter().all(|wanted| wanted != name) {
             continue;
         }
         match name {
-            "amplification" => amplification::run(args)?,
-            "space" => space::run(args)?,
-            "latency" => latency::run(args)?,
-            "open" => open::run(args)?,
-            _ => gets::run(args)?,
+            "amplification" => amplification::run(args, &mut report)?,
+            "varied" => varied::run(args, &mut report)?,
+            "space" => space::run(args, &mut report)?,
+            "latency" => latency::run(args, &mut report)?,
+            "open" => open::run(args, &mut report)?,
+            _ => gets::run(args, &mut report)?,
         }
     }
-    Ok(())
+    args.out.as_ref().map_or(Ok(()), |out| report.write(out))
 }

@@ -14,7 +14,7 @@ use crate::{
     Args, Fallible,
     machine::resident_bytes,
     space::temporary,
-    table::{Table, met},
+    table::{Report, Table, met},
 };
 
 const PAGES: u64 = 10_000_000;
@@ -48,7 +48,7 @@ pub(crate) fn fill_and_wait(dir: &Path, quick: bool) -> Fallible {
     }
 }
 
-pub(crate) fn run(args: &Args) -> Fallible {
+pub(crate) fn run(args: &Args, report: &mut Report) -> Fallible {
     let dir = temporary(args)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--child").arg(dir.path());
@@ -94,8 +94,9 @@ pub(crate) fn run(args: &Args) -> Fallible {
         format!("{BYTES_MAX} bytes"),
         each.map_or("?".to_owned(), |each| met(each <= BYTES_MAX)),
     ]);
-    table.print(
+    report.table(
         "Opening after SIGKILL, pages of 100 bytes, the file in the page cache; the memory is what the process grew by",
+        table,
     );
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{
     Args, Fallible,
     draw::{Draw, Workload},
     machine::directory_bytes,
-    table::{Table, met},
+    table::{Report, Table, met},
 };
 
 const WRITERS: u64 = 10;
@@ -25,7 +25,7 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(2);
 const FILL: f64 = 0.8;
 const FILE_TO_LIVE_MAX: f64 = 1.25;
 
-pub(crate) fn run(args: &Args) -> Fallible {
+pub(crate) fn run(args: &Args, report: &mut Report) -> Fallible {
     let seconds = if args.quick { 5 } else { 60 };
     let dir = temporary(args)?;
     let store = Store::open(Arc::new(FileStorage::open(dir.path())?), options())?;
@@ -50,10 +50,11 @@ pub(crate) fn run(args: &Args) -> Fallible {
         refused.to_string(),
         met(most <= MAX_BYTES),
     ]);
-    table.print(&format!(
-        "The length of all files, while {WRITERS} writers want more than there is room for, for {seconds} s"
-    ));
-    at_fill(args)
+    report.table(
+        &format!("The length of all files, while {WRITERS} writers want more than there is room for, for {seconds} s"),
+        table,
+    );
+    at_fill(args, report)
 }
 
 /// Writes new pages until there is no room, then frees one in three of its own, and so on.
@@ -93,7 +94,7 @@ fn sample(dir: &std::path::Path, duration: Duration) -> Fallible<(u64, u64)> {
 }
 
 /// How long the file is at [`FILL`], after every page was written anew several times.
-fn at_fill(args: &Args) -> Fallible {
+fn at_fill(args: &Args, report: &mut Report) -> Fallible {
     const RECORD_BYTES: u64 = 1024 + 37;
     const SEGMENT_BYTES: u64 = 1 << 20;
     let dir = temporary(args)?;
@@ -121,7 +122,10 @@ fn at_fill(args: &Args) -> Fallible {
         format!("{FILE_TO_LIVE_MAX}"),
         met(ratio <= FILE_TO_LIVE_MAX),
     ]);
-    table.print(&format!("The file at a fill of {FILL}, uniform, every page written {times} times more on average"));
+    report.table(
+        &format!("The file at a fill of {FILL}, uniform, every page written {times} times more on average"),
+        table,
+    );
     Ok(())
 }
 

@@ -206,12 +206,19 @@ pub(crate) struct Stat {
     pub(crate) dir: PathBuf,
 }
 
-/// Read everything and check it
+/// Read everything of a log or of a page store, and check it
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Verify {
-    /// The log's directory
+    /// The directory of the log or of the store
     #[arg(env = "ESKER_DIR")]
     pub(crate) dir: PathBuf,
+
+    /// Look for what takes space and belongs to nobody, too; such a thing is a finding
+    ///
+    /// Of a log, the blob files that no record points at. Of a page store, what is counted as live is compared with what
+    /// pages lead to: segments, files of a page, ids.
+    #[arg(long)]
+    pub(crate) leaks: bool,
 }
 
 /// Copy everything that can be read into a new log

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         Command::Blobs(blobs) if pages::is_store(&blobs.dir) => pages::files(blobs, args.json),
         Command::Blobs(blobs) => blobs::run(blobs, args.json, talk),
         Command::Map(map) => map::run(map, args.json),
+        Command::Verify(verify) if pages::is_store(&verify.dir) => pages::verify(verify, args.json, talk),
         Command::Verify(verify) => verify::run(verify, args.json, talk),
         Command::Salvage(salvage) => salvage::run(salvage, args.json, talk),
         Command::Repair(repair) => repair::run(repair, args.json, talk),

@@ -1,16 +1,17 @@
-//! `esker pages`, `esker stat` and `esker blobs` of a page store: what it consists of.
+//! `esker pages`, `esker stat`, `esker blobs` and `esker verify` of a page store: what it consists of, and whether all is well.
 
 use std::{path::Path, sync::Arc};
 
-use esker_pages::{Error, Look, PageInfo, storage::FileStorage};
+use esker_pages::{Error, Look, PageInfo, Verification, storage::FileStorage};
 use serde_json::json;
 
 use crate::{
-    args::{Blobs, Pages, Stat},
+    args::{Blobs, Pages, Stat, Verify},
     ending::{Ending, Failure, Outcome},
     interrupt,
     output::Output,
     size::human,
+    talk::Talk,
 };
 
 /// Whether the directory has the data file of a page store.
@@ -88,6 +89,61 @@ pub(crate) fn files(args: &Blobs, json: bool) -> Outcome {
     Ok(Ending::Done)
 }
 
+/// Runs `esker verify` where there is a page store.
+pub(crate) fn verify(args: &Verify, json: bool, talk: Talk) -> Outcome {
+    interrupt::end_at_once()?;
+    let bar = talk.progress(Some(0));
+    let verified = open(&args.dir).and_then(|look| {
+        let mut progress = |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        };
+        look.verify(&mut progress).map_err(|error| told(&args.dir, &error))
+    });
+    bar.finish_and_clear();
+    let Verification { pages, records, segments, bytes, damages, mut leaks, .. } = verified?;
+    if !args.leaks {
+        leaks.clear();
+    }
+    let is_clean = damages.is_empty() && leaks.is_empty();
+    let mut out = Output::lock();
+    if json {
+        out.line(&json!({
+            "schema": 1,
+            "command": "verify",
+            "kind": "pages",
+            "clean": is_clean,
+            "pages": pages,
+            "records": records,
+            "segments": segments,
+            "bytes_read": bytes,
+            "damages": damages.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "leaks": args.leaks.then(|| leaks.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        }))?;
+    } else {
+        for damage in &damages {
+            out.line(&format_args!("damaged: {damage}"))?;
+        }
+        for leak in &leaks {
+            out.line(&format_args!("leaked: {leak}"))?;
+        }
+        let count = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            _ => Some(format!("{count} {what}s")),
+        };
+        let verdict: Vec<String> =
+            [count(damages.len(), "damage"), count(leaks.len(), "leak")].into_iter().flatten().collect();
+        let verdict = if verdict.is_empty() { "clean".to_owned() } else { verdict.join(", ") };
+        out.line(&format_args!(
+            "{verdict}: {pages} pages ({records} records), {segments} segments, {bytes} bytes ({}) read",
+            human(bytes)
+        ))?;
+    }
+    out.finish()?;
+    Ok(if is_clean { Ending::Done } else { Ending::Finding })
+}
+
 /// Runs `esker stat` where there is a page store.
 pub(crate) fn stat(args: &Stat, json: bool) -> Outcome {
     interrupt::end_at_once()?;
@@ -107,11 +163,15 @@ pub(crate) fn stat(args: &Stat, json: bool) -> Outcome {
             "dead_bytes": dead_bytes,
             "free_bytes": stats.free_bytes,
             "cleaning_debt_bytes": stats.debt_bytes,
+            "user_bytes_ever": stats.user_bytes_ever,
+            "moved_bytes_ever": stats.moved_bytes_ever,
+            "write_amplification_ever": stats.write_amplification_ever(),
             "file_bytes": stats.file_bytes,
             "ledger_bytes": stats.ledger_bytes,
             "space_amplification": stats.space_amplification(),
             "segments": slots.len(),
             "segments_free": stats.segments_free,
+            "segments_pinned": stats.segments_pinned,
             "large_files": stats.large_files,
             "large_bytes": stats.large_bytes,
             "roots": roots.iter().map(|(name, page)| (name.clone(), page.get())).collect::<std::collections::BTreeMap<_, _>>(),
@@ -128,6 +188,10 @@ pub(crate) fn stat(args: &Stat, json: bool) -> Outcome {
         ("free", size(stats.free_bytes)),
         ("data file", size(stats.file_bytes)),
         ("data file / live", format!("{:.2}", stats.space_amplification())),
+        ("cleaning debt", size(stats.debt_bytes)),
+        ("written by users, ever", size(stats.user_bytes_ever)),
+        ("moved by cleaning, ever", size(stats.moved_bytes_ever)),
+        ("written / by users", format!("{:.2}", stats.write_amplification_ever())),
         ("ledger", size(stats.ledger_bytes)),
         ("segments", slots.len().to_string()),
         ("segments free", stats.segments_free.to_string()),

@@ -57,13 +57,18 @@ pub(crate) fn run(args: &Verify, json: bool, talk: Talk) -> Outcome {
                 talk.note(&format_args!("note: lsn {from} to {to} had been lost before the log was salvaged"));
             }
             for blob in &report.orphan_blobs {
-                talk.note(&format_args!("note: no record points at {blob}"));
+                if args.leaks {
+                    out.line(&format_args!("leaked: {blob}: no record points at it"))?;
+                } else {
+                    talk.note(&format_args!("note: no record points at {blob}"));
+                }
             }
         }
         out.line(&summary(verified.as_ref(), damages.len()))?;
     }
     out.finish()?;
-    Ok(if damages.is_empty() { Ending::Done } else { Ending::Finding })
+    let is_leaking = args.leaks && verified.is_some_and(|verified| !verified.report.orphan_blobs.is_empty());
+    Ok(if damages.is_empty() && !is_leaking { Ending::Done } else { Ending::Finding })
 }
 
 /// What was found in a log that can be opened.

@@ -54,11 +54,13 @@ mod record;
 mod recovery;
 mod repair;
 mod report;
+mod retention;
 mod salvage;
 mod scrub;
 mod segments;
 mod stats;
 mod sync;
+mod ticket;
 mod upkeep;
 mod verify;
 mod walk;
@@ -69,7 +71,7 @@ pub use esker_format::{DamageKind, Epoch, FileOffset, LogId, Lsn, MessageKind, S
 pub use esker_iobufs::{OpenReservation, Poison, Reservation};
 pub use esker_storage as storage;
 pub use iter::Iter;
-pub use log::{Log, Truncation};
+pub use log::{Log, Ticket, Truncation};
 pub use messages::{MessageInfo, Messages};
 pub use options::{
     BUFFER_BYTES_DEFAULT, BUFFERS_DEFAULT, OnDamage, Options, SEGMENT_BYTES_DEFAULT, UNSYNCED_BYTES_MAX_DEFAULT,
@@ -82,6 +84,7 @@ pub use report::{LostRange, RecoveryNote, RecoveryReport, TornTail};
 pub use salvage::SalvageReport;
 pub use scrub::ScrubStats;
 pub use stats::Stats;
+pub use ticket::Durable;
 pub use verify::VerifyReport;
 
 /// What the directory is called in errors.

@@ -10,6 +10,7 @@ use esker_format::{BlobId, Epoch, LogId, Lsn, MessageKind, SegmentBytes, Superbl
 use esker_iobufs::{Engine, EngineError, Found, IoBufs, Reservation};
 use esker_segments::{Accountant, RecoveredLog};
 use esker_storage::{Access, LockError, Storage, StorageFile, StorageLock};
+use esker_tickets::Tickets;
 
 use crate::{
     Corruption, Error, Iter, OnDamage, Options, Record, RecoveryReport, Stats, adopt,
@@ -20,9 +21,11 @@ use crate::{
     read::{BeyondDamage, read_written, unless_truncated, walk_pointers},
     record::whole_message,
     recovery::{self, Recovered},
+    retention::Retention,
     scrub::{Findings, ScrubThread},
     segments::Segments,
     sync::{Mutex, MutexGuard},
+    ticket::Durable,
     upkeep::{Upkeep, UpkeepThread},
     walk::{Placement, Rules},
 };
@@ -39,23 +42,35 @@ pub struct Log {
     report: RecoveryReport,
     upkeep: Upkeep,
     thread: Option<UpkeepThread>,
+    tickets: Tickets<Durable>,
     scrub: Option<ScrubThread>,
     findings: Arc<Findings>,
     closed: bool,
 }
 
+/// What the threads of a log share.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     /// For reading what is in the file.
     origin: Origin,
-    engine: Arc<Engine>,
-    segments: Arc<Segments>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) segments: Arc<Segments>,
+    /// What is kept, if anything is given up by itself.
+    pub(crate) retention: Option<Retention>,
     control: Mutex<Control>,
     blobs: Blobs,
     /// Blobs that were there when the log was opened: without any, truncation need not look for pointers.
     old_blobs: bool,
     _lock: Box<dyn StorageLock>,
 }
+
+/// The right to be told when a record is durable: see [`Log::ticket`].
+///
+/// [`wait`](esker_tickets::Ticket::wait) for it on a thread, `await` it, or have a callback called
+/// [`then`](esker_tickets::Ticket::then). What is told is the LSN below which everything is
+/// durable.
+/// Dropping it cancels only the wait.
+pub type Ticket = esker_tickets::Ticket<Durable>;
 
 /// What truncation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +198,9 @@ impl Log {
         .map_err(|error| Error::InvalidOptions { faults: error.faults })?;
         let bytes = LiveBytes { file, segments: segments.clone(), engine: engine.engine().clone() };
         let rules = Rules { seed: log_id.checksum_seed(), segment_bytes };
+        let retention = Retention::open(storage.as_ref(), options, segment_bytes, floor)?;
         let shared = Arc::new(Shared {
+            retention,
             blobs: Blobs::new(storage.clone(), log_id, epoch),
             origin: Origin { placement: Arc::new(bytes), storage, log_id, rules },
             engine: engine.engine().clone(),
@@ -192,7 +209,7 @@ impl Log {
             old_blobs,
             _lock: lock,
         });
-        let upkeep = Upkeep::new(shared.engine.clone(), shared.segments.clone());
+        let upkeep = Upkeep::new(shared.clone());
         let thread =
             options.background.then(|| UpkeepThread::start(upkeep.clone(), options.flush_interval)).transpose()?;
         let findings = Arc::new(Findings::default());
@@ -200,7 +217,8 @@ impl Log {
             .scrub_bytes_per_second
             .map(|rate| ScrubThread::start(shared.origin.clone(), findings.clone(), rate))
             .transpose()?;
-        Ok(Self { engine, shared, report, upkeep, thread, scrub, findings, closed: false })
+        let tickets = Tickets::new(Durable(shared.engine.clone()), "esker-tickets");
+        Ok(Self { engine, shared, report, upkeep, thread, tickets, scrub, findings, closed: false })
     }
 
     /// What was found when the log was opened.
@@ -288,6 +306,36 @@ impl Log {
         Ok(lsn)
     }
 
+    /// Appends a record, and returns what it can be waited for with: by a thread, as a future of any executor, or with a
+    /// callback. Nothing is made durable for it before somebody waits, or for anybody else.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use esker_log::{Log, Options, storage::MemStorage};
+    /// let log = Log::open(Arc::new(MemStorage::default()), Options::new())?;
+    /// let (first, second) = (log.append_ticket(b"one")?, log.append_ticket(b"two")?);
+    /// second.then(|outcome| println!("durable up to {outcome:?}"));
+    /// first.wait()?;
+    /// # Ok::<(), esker_log::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Log::append).
+    pub fn append_ticket(&self, payload: &[u8]) -> Result<Ticket, Error> {
+        Ok(self.ticket(self.append(payload)?))
+    }
+
+    /// What the record at `lsn` can be waited for with, until it is durable. One sync serves all who wait, in whatever way;
+    /// those who wait without a thread of their own are served by one of the log's, which is started when the first of them
+    /// comes and sleeps while there are none. Waiting for what was never appended ends with [`Error::NeverReserved`].
+    ///
+    /// A ticket may outlive the log: whoever waits when the log is [closed](Log::close) is told.
+    #[must_use]
+    pub fn ticket(&self, lsn: Lsn) -> Ticket {
+        self.tickets.ticket(lsn.get())
+    }
+
     /// Reserves room for a record of `len` bytes at an LSN that is known at once, to be filled in place and then completed
     /// or aborted. Dropping the reservation aborts it.
     ///
@@ -353,6 +401,12 @@ impl Log {
         self.engine.stable()
     }
 
+    /// Everything below this LSN was handed to the storage; whether it is durable is for [`stable_lsn`](Log::stable_lsn) to say.
+    #[must_use]
+    pub fn written_lsn(&self) -> Lsn {
+        self.engine.written()
+    }
+
     /// The end of what was appended or reserved.
     #[must_use]
     pub fn end_lsn(&self) -> Lsn {
@@ -362,7 +416,7 @@ impl Log {
     /// Where the log begins: records below were truncated.
     #[must_use]
     pub fn floor(&self) -> Lsn {
-        self.shared.segments.floor()
+        self.shared.floor()
     }
 
     /// The log's identity.
@@ -452,63 +506,7 @@ impl Log {
     /// [`Error::NeverReserved`] beyond the end of the log; [`Error::NoSpace`], [`Error::Poisoned`], [`Error::Io`]. Where
     /// the floor could not be recorded, nothing is freed.
     pub fn truncate_before(&self, lsn: Lsn) -> Result<Truncation, Error> {
-        let shared = &*self.shared;
-        if let Some(last) = lsn.get().checked_sub(1) {
-            shared.engine.make_stable(Lsn::new(last)).map_err(|error| match error {
-                EngineError::NeverReserved { end, .. } => Error::NeverReserved { lsn, end },
-                other => other.into(),
-            })?;
-        }
-        // Held throughout, so that truncations come one after the other.
-        let mut control = shared.control();
-        let before = self.floor();
-        if lsn <= before {
-            return Ok(Truncation { floor: before, segments_freed: 0, blobs_removed: 0 });
-        }
-        let dead_blobs = self.blobs_below(lsn)?;
-        // Without its gates a slot would be written again before the disk knows that nobody needs it: the crash tests must
-        // notice that, and a floor that is promised and not recorded.
-        if !cfg!(any(esker_sabotage = "reuse_gate", esker_sabotage = "truncation")) {
-            let stable = shared.engine.stable();
-            control.update(|superblock| {
-                superblock.floor = lsn;
-                superblock.mark = superblock.mark.max(stable);
-            })?;
-        }
-        let tickets = shared.segments.truncate(lsn);
-        let segments_freed = tickets.len() as u32;
-        if !tickets.is_empty() {
-            let segments = shared.segments.clone();
-            // Whoever looked up a place before the segments left the table is pinned now.
-            let guard = crossbeam_epoch::pin();
-            guard.defer(move || segments.release(tickets));
-            guard.flush();
-        }
-        let mut blobs_removed = 0;
-        for id in dead_blobs {
-            blobs_removed += u32::from(blob::remove(shared.storage(), id)?);
-        }
-        Ok(Truncation { floor: lsn, segments_freed, blobs_removed })
-    }
-
-    /// The blobs that records below `lsn` point at.
-    fn blobs_below(&self, lsn: Lsn) -> Result<Vec<BlobId>, Error> {
-        let shared = &*self.shared;
-        if !shared.old_blobs && shared.blobs.begun() == 0 {
-            return Ok(Vec::new());
-        }
-        let origin = &shared.origin;
-        let mut found = Vec::new();
-        let from = self.floor();
-        for base in origin.placement.bases_from(from).into_iter().take_while(|&base| base < lsn) {
-            // Damage is no reason to keep what is given up.
-            walk_pointers(origin, base, lsn, BeyondDamage::GoOn, &mut |at, pointer| {
-                if at >= from && at < lsn {
-                    found.push(pointer.id);
-                }
-            })?;
-        }
-        Ok(found)
+        self.shared.truncate_before(lsn)
     }
 
     /// Removes every blob that no record points at: left by crashes, or by truncations that were interrupted. Reads the
@@ -571,7 +569,10 @@ impl Log {
         let leaked = self.engine.abort_leaked();
         drop(self.scrub.take());
         drop(self.thread.take());
-        let end = self.leave_in_order()?;
+        let left = self.leave_in_order();
+        // Those who wait are told, of the end or of what was in the way.
+        self.tickets.close();
+        let end = left?;
         let count = leaked.len() as u32;
         match leaked.into_iter().next() {
             Some(first) => Err(Error::ReservationLeaked { first: Box::new(first), count }),
@@ -613,6 +614,71 @@ impl Drop for Log {
 }
 
 impl Shared {
+    pub(crate) fn floor(&self) -> Lsn {
+        self.segments.floor()
+    }
+
+    /// See [`Log::truncate_before`].
+    pub(crate) fn truncate_before(&self, lsn: Lsn) -> Result<Truncation, Error> {
+        let shared = self;
+        if let Some(last) = lsn.get().checked_sub(1) {
+            shared.engine.make_stable(Lsn::new(last)).map_err(|error| match error {
+                EngineError::NeverReserved { end, .. } => Error::NeverReserved { lsn, end },
+                other => other.into(),
+            })?;
+        }
+        // Held throughout, so that truncations come one after the other.
+        let mut control = shared.control();
+        let before = self.floor();
+        if lsn <= before {
+            return Ok(Truncation { floor: before, segments_freed: 0, blobs_removed: 0 });
+        }
+        let dead_blobs = self.blobs_below(lsn)?;
+        // Without its gates a slot would be written again before the disk knows that nobody needs it: the crash tests must
+        // notice that, and a floor that is promised and not recorded.
+        if !cfg!(any(esker_sabotage = "reuse_gate", esker_sabotage = "truncation")) {
+            let stable = shared.engine.stable();
+            control.update(|superblock| {
+                superblock.floor = lsn;
+                superblock.mark = superblock.mark.max(stable);
+            })?;
+        }
+        let tickets = shared.segments.truncate(lsn);
+        let segments_freed = tickets.len() as u32;
+        if !tickets.is_empty() {
+            let segments = shared.segments.clone();
+            // Whoever looked up a place before the segments left the table is pinned now.
+            let guard = crossbeam_epoch::pin();
+            guard.defer(move || segments.release(tickets));
+            guard.flush();
+        }
+        let mut blobs_removed = 0;
+        for id in dead_blobs {
+            blobs_removed += u32::from(blob::remove(shared.storage(), id)?);
+        }
+        Ok(Truncation { floor: lsn, segments_freed, blobs_removed })
+    }
+
+    /// The blobs that records below `lsn` point at.
+    fn blobs_below(&self, lsn: Lsn) -> Result<Vec<BlobId>, Error> {
+        let shared = self;
+        if !shared.old_blobs && shared.blobs.begun() == 0 {
+            return Ok(Vec::new());
+        }
+        let origin = &shared.origin;
+        let mut found = Vec::new();
+        let from = self.floor();
+        for base in origin.placement.bases_from(from).into_iter().take_while(|&base| base < lsn) {
+            // Damage is no reason to keep what is given up.
+            walk_pointers(origin, base, lsn, BeyondDamage::GoOn, &mut |at, pointer| {
+                if at >= from && at < lsn {
+                    found.push(pointer.id);
+                }
+            })?;
+        }
+        Ok(found)
+    }
+
     fn storage(&self) -> &dyn Storage {
         self.origin.storage.as_ref()
     }

@@ -1,6 +1,6 @@
 //! How a log is opened.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use esker_format::{LogId, SegmentBytes};
 
@@ -52,6 +52,9 @@ pub struct Options {
     pub(crate) log_id: Option<LogId>,
     pub(crate) on_damage: OnDamage,
     pub(crate) scrub_bytes_per_second: Option<u64>,
+    pub(crate) retain_bytes: Option<u64>,
+    pub(crate) retain_age: Option<Duration>,
+    pub(crate) clock: fn() -> SystemTime,
 }
 
 impl Default for Options {
@@ -69,6 +72,9 @@ impl Default for Options {
             log_id: None,
             on_damage: OnDamage::Refuse,
             scrub_bytes_per_second: None,
+            retain_bytes: None,
+            retain_age: None,
+            clock: SystemTime::now,
         }
     }
 }
@@ -167,6 +173,36 @@ impl Options {
         self
     }
 
+    /// Gives up the oldest segments by itself, as [`Log::truncate_before`](crate::Log::truncate_before) does, so that the log
+    /// has the newest `bytes` bytes and at most two segments more. Looked after whenever a segment is begun, by the log's own
+    /// [thread](Self::background) or by [`Log::run_upkeep`](crate::Log::run_upkeep). `None`, the default, keeps everything.
+    #[must_use]
+    pub fn retain_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.retain_bytes = bytes;
+        self
+    }
+
+    /// Gives up by itself what was appended at least so long ago, segment by segment: the segment that is being filled stays,
+    /// and so does the one before it, as long as nobody can tell that all of it is old enough. Looked after now and then by
+    /// the log's own [thread](Self::background), or by [`Log::run_upkeep`](crate::Log::run_upkeep).
+    ///
+    /// Times are those of the system's clock. They are kept in a file, `times`, for segments that are begun while this is set;
+    /// what was appended before counts as old as the first segment that was. If the clock is set back, records are kept for
+    /// longer; if it is set forth, they go sooner.
+    #[must_use]
+    pub fn retain_age(mut self, age: Option<Duration>) -> Self {
+        self.retain_age = age;
+        self
+    }
+
+    /// Where the time comes from that [`retain_age`](Self::retain_age) goes by: the system's clock unless told, for simulations
+    /// and tests.
+    #[must_use]
+    pub fn clock(mut self, clock: fn() -> SystemTime) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// What to do about damage. With another policy than [`OnDamage::Refuse`] opening reads the whole log, and what was
     /// lost is in the [report](crate::Log::report).
     #[must_use]
@@ -219,6 +255,9 @@ impl Options {
         }
         if self.scrub_bytes_per_second == Some(0) {
             faults.push("scrub_bytes_per_second is zero: leave it out to read nothing".to_owned());
+        }
+        if self.retain_age.is_some_and(|age| age.is_zero()) {
+            faults.push("retain_age is zero: nothing would be kept".to_owned());
         }
         if self.unsynced_bytes_max == Some(0) {
             faults.push("unsynced_bytes_max is zero: use make_stable or flush to sync each append".to_owned());

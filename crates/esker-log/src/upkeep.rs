@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use esker_iobufs::{Engine, EngineError};
+use esker_iobufs::EngineError;
 
-use crate::{Error, names::LOG, segments::Segments};
+use crate::{Error, log::Shared, names::LOG, retention::Retention, segments::Segments};
 
 /// The thread rests this long between two pieces of a segment that is written ahead, so that those who sync meanwhile
 /// have to wait for one piece at most.
@@ -88,35 +88,49 @@ impl DueList {
 /// Whoever does what is due: with a log's parts in hand.
 #[derive(Clone, Debug)]
 pub(crate) struct Upkeep {
-    engine: Arc<Engine>,
-    segments: Arc<Segments>,
+    shared: Arc<Shared>,
 }
 
 impl Upkeep {
-    pub(crate) fn new(engine: Arc<Engine>, segments: Arc<Segments>) -> Self {
-        Self { engine, segments }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn segments(&self) -> &Segments {
+        &self.shared.segments
     }
 
     /// Does what is due now.
     pub(crate) fn run(&self) -> Result<(), Error> {
-        let due = self.segments.due().take();
+        let due = self.segments().due().take();
         self.sync(due)?;
         if due.segment && self.wants_segment() {
-            while self.segments.write_ahead() {}
+            while self.segments().write_ahead() {}
         }
-        Ok(())
+        self.retain()
     }
 
     fn sync(&self, due: Due) -> Result<(), EngineError> {
         if due.sync {
-            self.engine.sync_written()?;
+            self.shared.engine.sync_written()?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what is not to be kept any longer.
+    fn retain(&self) -> Result<(), Error> {
+        let Some(retention) = &self.shared.retention else { return Ok(()) };
+        let floor = self.shared.floor();
+        let wanted = retention.floor(floor, self.shared.engine.reserved())?;
+        if wanted > floor {
+            self.shared.truncate_before(wanted)?;
         }
         Ok(())
     }
 
     fn wants_segment(&self) -> bool {
-        let stats = self.engine.stats();
-        self.segments.wants_ahead(stats.bytes_written, stats.syncs)
+        let stats = self.shared.engine.stats();
+        self.segments().wants_ahead(stats.bytes_written, stats.syncs)
     }
 }
 
@@ -141,7 +155,7 @@ impl UpkeepThread {
 
 impl Drop for UpkeepThread {
     fn drop(&mut self) {
-        self.upkeep.segments.due().stop();
+        self.upkeep.segments().due().stop();
         if let Some(thread) = self.thread.take() {
             // A panic in it has been reported by the runtime.
             drop(thread.join());
@@ -150,25 +164,31 @@ impl Drop for UpkeepThread {
 }
 
 fn run(upkeep: &Upkeep, flush_interval: Option<Duration>) {
-    let due_list = upkeep.segments.due();
-    let next_flush = || flush_interval.and_then(|interval| Instant::now().checked_add(interval));
-    let mut flush_at = next_flush();
+    let due_list = upkeep.segments().due();
+    let after = |interval: Option<Duration>| interval.and_then(|interval| Instant::now().checked_add(interval));
+    let look_every = upkeep.shared.retention.as_ref().and_then(Retention::look_every);
+    let (mut flush_at, mut look_at) = (after(flush_interval), after(look_every));
     loop {
-        let due = due_list.wait(flush_at);
+        let due = due_list.wait([flush_at, look_at].into_iter().flatten().min());
         if due.stop {
             return;
         }
         let mut done = upkeep.sync(due).map(drop);
         if flush_at.is_some_and(|at| at <= Instant::now()) {
-            done = done.and(upkeep.engine.flush().map(drop));
-            flush_at = next_flush();
+            done = done.and(upkeep.shared.engine.flush().map(drop));
+            flush_at = after(flush_interval);
         }
         // A full disk may have room the next time. A stopped log stays so: its users learn it by their own calls.
         if let Err(EngineError::Poisoned(_)) = done {
             return;
         }
+        if due.segment || look_at.is_some_and(|at| at <= Instant::now()) {
+            // What cannot be given up now may be the next time.
+            drop(upkeep.retain());
+            look_at = after(look_every);
+        }
         if due.segment && upkeep.wants_segment() {
-            while !due_list.stops() && upkeep.segments.write_ahead() {
+            while !due_list.stops() && upkeep.segments().write_ahead() {
                 thread::sleep(PIECE_PAUSE);
             }
         }

@@ -17,6 +17,9 @@ const LEVEL_LOG2: u32 = 6;
 /// As many levels as resolve every id.
 const LEVELS: usize = crate::page::LIMIT_LOG2.div_ceil(LEVEL_LOG2) as usize;
 
+/// How many groups of pages are told apart by the last end of one of them.
+const GROUPS: usize = 32;
+
 /// Gives out page ids: always the lowest that is not in use, and none twice. Takes about one bit for each id up to the
 /// highest that was ever in use.
 ///
@@ -74,29 +77,48 @@ impl PageIds {
         if lock(&self.used).remove(page) { Ok(()) } else { Err(NotInUse { page }) }
     }
 
-    /// Takes the id into use, or leaves it there, if `create` succeeds. No id is given out or given back meanwhile, so that what
-    /// is in use is what there is, also where one thread ends a page and another makes it anew.
+    /// Takes the id into use, or leaves it there, if `create` succeeds, which is change `number` of all changes. No id is given
+    /// out or given back meanwhile, so that what is in use is what there is, also where one thread ends a page and another
+    /// makes it anew.
+    ///
+    /// A page that is not there looks the same whether it never was or has come and gone since the number was taken. So the
+    /// number may be too low to come after the end of the page: then `create` is not called, and `None` returned. This may also
+    /// be said for the sake of another page that has ended meanwhile.
     ///
     /// # Errors
     ///
     /// What `create` returns.
-    pub fn claim_with<T, E>(&self, page: PageId, create: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub fn claim_with<T, E>(
+        &self,
+        page: PageId,
+        number: u64,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
         let mut used = lock(&self.used);
+        if used.ended[group(page)] > number && !cfg!(esker_sabotage = "late_numbers") {
+            return Ok(None);
+        }
         let created = create()?;
         used.insert(page);
-        Ok(created)
+        Ok(Some(created))
     }
 
-    /// Gives the id back, if it was in use, if `end` succeeds: as [`claim_with`](Self::claim_with).
+    /// Gives the id back, if it was in use, if `end` succeeds, which is change `number`: as [`claim_with`](Self::claim_with).
     ///
     /// # Errors
     ///
     /// What `end` returns.
-    pub fn free_with<T, E>(&self, page: PageId, end: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub fn free_with<T, E>(&self, page: PageId, number: u64, end: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let mut used = lock(&self.used);
+        used.note_end(page, number);
         let ended = end()?;
         used.remove(page);
         Ok(ended)
+    }
+
+    /// Says that change `number` may be about to end the page, for an end that others see before it is given back.
+    pub fn note_end(&self, page: PageId, number: u64) {
+        lock(&self.used).note_end(page, number);
     }
 
     /// Whether the id is in use.
@@ -141,6 +163,8 @@ impl fmt::Debug for PageIds {
 struct Used {
     levels: [Vec<u64>; LEVELS],
     count: u64,
+    /// The highest number of a change that ended a page of each group.
+    ended: [u64; GROUPS],
 }
 
 impl Used {
@@ -190,10 +214,19 @@ impl Used {
         true
     }
 
+    fn note_end(&mut self, page: PageId, number: u64) {
+        let ended = &mut self.ended[group(page)];
+        *ended = number.max(*ended);
+    }
+
     fn contains(&self, page: PageId) -> bool {
         let (word, bit) = split(page.get());
         self.levels[0].get(word).is_some_and(|word| word & bit != 0)
     }
+}
+
+fn group(page: PageId) -> usize {
+    page.get() as usize % GROUPS
 }
 
 /// The word and the bit in it.
@@ -230,14 +263,27 @@ mod tests {
     #[test]
     fn what_fails_changes_nothing() {
         let ids = PageIds::new();
-        assert_eq!(ids.claim_with(id(3), || Err::<(), _>("not created")), Err("not created"));
+        assert_eq!(ids.claim_with(id(3), 1, || Err::<(), _>("not created")), Err("not created"));
         assert!(!ids.contains(id(3)));
-        assert_eq!(ids.claim_with(id(3), || Ok::<_, ()>(7)), Ok(7));
-        assert_eq!(ids.claim_with(id(3), || Ok::<_, ()>(8)), Ok(8));
-        assert_eq!(ids.free_with(id(3), || Err::<(), _>("not ended")), Err("not ended"));
+        assert_eq!(ids.claim_with(id(3), 1, || Ok::<_, ()>(7)), Ok(Some(7)));
+        assert_eq!(ids.claim_with(id(3), 1, || Ok::<_, ()>(8)), Ok(Some(8)));
+        assert_eq!(ids.free_with(id(3), 2, || Err::<(), _>("not ended")), Err("not ended"));
         assert_eq!((ids.contains(id(3)), ids.in_use()), (true, 1));
-        assert_eq!(ids.free_with(id(3), || Ok::<_, ()>(9)), Ok(9));
+        assert_eq!(ids.free_with(id(3), 3, || Ok::<_, ()>(9)), Ok(9));
         assert_eq!((ids.contains(id(3)), ids.in_use()), (false, 0));
+    }
+
+    #[test]
+    fn what_was_numbered_before_a_page_ended_does_not_make_it_anew() {
+        let ids = PageIds::new();
+        ids.claim_with(id(3), 1, || Ok::<_, ()>(())).unwrap();
+        ids.free_with(id(3), 7, || Ok::<_, ()>(())).unwrap();
+        assert_eq!(ids.claim_with(id(3), 6, || -> Result<(), ()> { panic!("called") }), Ok(None));
+        assert_eq!(ids.claim_with(id(4), 6, || Ok::<_, ()>(())), Ok(Some(())));
+        assert_eq!(ids.claim_with(id(3), 8, || Ok::<_, ()>(())), Ok(Some(())));
+        ids.note_end(id(3), 10);
+        ids.note_end(id(3), 9);
+        assert_eq!(ids.claim_with(id(3), 9, || -> Result<(), ()> { panic!("called") }), Ok(None));
     }
 
     #[test]

@@ -266,8 +266,12 @@ impl Inner {
 
         let decision = Arc::new(Decision::new());
         let mut placed = Vec::with_capacity(ops.len());
-        let outcome: Result<(), Error> = ops.iter().zip(&fragments).try_for_each(|(op, &fragment)| {
-            placed.push(self.put_pending(op, fragment, &decision, &guard)?);
+        let outcome = ops.iter().zip(&fragments).try_for_each(|(op, &fragment)| {
+            placed.push(self.put_pending(op, fragment, &decision, &guard).map_err(Some)?.ok_or(None)?);
+            if op.kind == Kind::Free {
+                // From the decision on, others may make the page anew.
+                self.ids.note_end(op.page, fragment.version.get());
+            }
             Ok(())
         });
         if outcome.is_err() {
@@ -293,7 +297,9 @@ impl Inner {
         }
         drop(guard);
         run.complete();
-        outcome?;
+        if let Err(Some(error)) = outcome {
+            return Err(error);
+        }
         if !holds {
             return Ok(None);
         }
@@ -301,14 +307,15 @@ impl Inner {
         Ok(Some(fragments.into_iter().map(|fragment| fragment.version).collect()))
     }
 
-    /// Puts a node in the place of a page that turns with the decision.
+    /// Puts a node in the place of a page that turns with the decision. `None` if the page, which is to be made, may have come and
+    /// gone since the numbers were taken.
     fn put_pending(
         &self,
         op: &Op,
         fragment: Fragment,
         decision: &Arc<Decision>,
         guard: &Guard,
-    ) -> Result<Placed, Error> {
+    ) -> Result<Option<Placed>, Error> {
         let page = op.page;
         let content = (op.kind == Kind::Full).then(|| Arc::<[u8]>::from(&*op.content));
         let mut entry = self.table.load(page, guard);
@@ -323,11 +330,12 @@ impl Inner {
             let node = Node::pending(after, pending);
             let cached = Cached::from(&*node);
             match self.exchange(page, entry, node, guard) {
-                Ok(()) => {
+                Ok(Some(())) => {
                     let old = if let Entry::Resident(node) = entry { Some(node) } else { None };
                     self.cache.exchanged(page, Some(cached), old, &self.table);
-                    return Ok(Placed { before });
+                    return Ok(Some(Placed { before }));
                 }
+                Ok(None) => return Ok(None),
                 Err(now) => entry = now,
             }
         }
@@ -345,7 +353,10 @@ impl Inner {
             let (cached, is_put) = match node.now() {
                 // Whoever has asked for the id of a page that did not come about still has it.
                 None if !holds => (None, self.table.free(page, entry, guard).is_ok()),
-                None => (None, self.ids.free_with(page, || self.table.free(page, entry, guard)).is_ok()),
+                None => {
+                    let number = node.state.newest.version.get();
+                    (None, self.ids.free_with(page, number, || self.table.free(page, entry, guard)).is_ok())
+                }
                 Some(state) => {
                     let node = Node::new(state.clone());
                     (Some(Cached::from(&*node)), self.table.replace(page, entry, node, guard).is_ok())

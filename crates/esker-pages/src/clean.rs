@@ -16,6 +16,7 @@ use crate::{
     Error,
     cache::Cached,
     node::{Fragment, Node, State, fragments_of, settle},
+    read::{Folded, moved},
     record::{HEADER_BYTES, Head, Kind},
     store::Inner,
     sync::{Condvar, Mutex, lock, thread, wait},
@@ -53,10 +54,10 @@ struct Rounds {
     is_stopped: bool,
 }
 
-/// A record that has to be moved.
-struct Live {
+/// A record that is live.
+pub(crate) struct Live {
     lsn: Lsn,
-    bytes: u32,
+    pub(crate) bytes: u32,
     head: Head,
 }
 
@@ -245,7 +246,9 @@ impl Inner {
         // What was numbered when a segment was retired is durable by the flush that it waits for.
         let mark = self.numbers.get() - 1;
         if self.streams.stats().retired > 0 {
-            self.streams.flush()?;
+            if !cfg!(esker_sabotage = "copies") {
+                self.streams.flush()?;
+            }
             self.streams.reclaim(mark)?;
         } else {
             self.streams.reclaim(0)?;
@@ -260,11 +263,11 @@ impl Inner {
         self.books.choose(full.map(|info| info.base), segment - segment / GAIN_MIN_DIVISOR)
     }
 
-    /// Moves whatever is live out of a segment.
-    fn empty(&self, victim: Lsn, buffer: &mut Vec<u8>) -> Result<(), Error> {
+    /// Reads a segment into `buffer`, and finds the records in it that are live.
+    pub(crate) fn read_live(&self, segment: Lsn, buffer: &mut Vec<u8>) -> Result<Vec<Live>, Error> {
         let mut live = Vec::new();
         let mut damaged = None;
-        self.streams.visit_segment(victim, buffer, |found| {
+        self.streams.visit_segment(segment, buffer, |found| {
             match Head::split(found.payload) {
                 Some((head, _)) if self.is_live(&head, found.lsn) => {
                     live.push(Live { lsn: found.lsn, bytes: found.bytes, head });
@@ -274,9 +277,15 @@ impl Inner {
             }
             Ok(())
         })?;
-        if let Some(lsn) = damaged {
-            return Err(Error::Damaged { page: PageId::MIN, lsn, reason: "a record that is none of a page" });
+        match damaged {
+            None => Ok(live),
+            Some(lsn) => Err(Error::Damaged { page: PageId::MIN, lsn, reason: "a record that is none of a page" }),
         }
+    }
+
+    /// Moves whatever is live out of a segment.
+    fn empty(&self, victim: Lsn, buffer: &mut Vec<u8>) -> Result<(), Error> {
+        let live = self.read_live(victim, buffer)?;
         let placement = self.books.place_move(victim);
         for record in live {
             let from = (record.lsn - victim) as usize + MESSAGE_HEADER_BYTES;
@@ -292,6 +301,7 @@ impl Inner {
     fn is_live(&self, head: &Head, lsn: Lsn) -> bool {
         match head.kind {
             Kind::Void => false,
+            Kind::Free if cfg!(esker_sabotage = "moved_graves") => false,
             Kind::Free => lock(&self.graves).get(&head.number).is_some_and(|(_, grave)| grave.lsn == lsn),
             Kind::Full | Kind::Delta | Kind::Large => {
                 let guard = pin();
@@ -316,6 +326,7 @@ impl Inner {
 
     fn move_page(&self, record: &Live, payload: &[u8], placement: &Placement) -> Result<(), Error> {
         let Head { page, .. } = record.head;
+        let mut gone = Vec::new();
         loop {
             let fragments = {
                 let guard = pin();
@@ -325,12 +336,17 @@ impl Inner {
                 return Ok(());
             }
             let is_moved = if let [_] = fragments[..] {
-                self.put_copy(&fragments, Head { more: false, ..record.head }, &payload[HEADER_BYTES..], placement)?
+                self.put_copy(&fragments, record.head, &payload[HEADER_BYTES..], placement)?
             } else {
                 // What belongs together is put together.
-                let Some(content) = self.fold(page, &fragments)? else { continue };
+                let Some(Folded { content, more }) = self.fold(page, &fragments)? else {
+                    gone = moved(page, gone, fragments)?;
+                    continue;
+                };
                 let number = fragments[0].version.get();
-                let head = Head { kind: Kind::Full, more: false, number, page };
+                // Where the newest of them may not be durable yet, the copy must not hold without the rest of its batch.
+                let more = more && !cfg!(esker_sabotage = "copied_batch");
+                let head = Head { kind: Kind::Full, more, number, page };
                 if self.is_large(content.len()) {
                     let large = self.create_large(&content)?;
                     self.larges.need(number, large);
@@ -346,6 +362,11 @@ impl Inner {
                 }
             };
             if is_moved {
+                if fragments.len() > 1 {
+                    // What was folded into the copy is needless once the copy is durable: by a flush that begins after the
+                    // next number is taken.
+                    self.doom_large(&fragments, self.numbers.get());
+                }
                 return Ok(());
             }
         }

@@ -81,6 +81,15 @@ pub enum Error {
         /// What is found there.
         reason: &'static str,
     },
+    /// No page of this store was ever given this version.
+    #[error("no page was ever at version {version}")]
+    NeverMade {
+        /// The version.
+        version: Version,
+    },
+    /// The store is closed, and whether what was waited for is durable, the next opening tells.
+    #[error("the store was closed")]
+    Closed,
     /// What the log below says: damage, a failing or full disk, a store that has stopped.
     #[error(transparent)]
     Log(#[from] esker_log::Error),

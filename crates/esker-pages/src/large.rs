@@ -74,12 +74,17 @@ pub(crate) fn name_of(id: u64) -> String {
     format!("{PREFIX}{id:016x}")
 }
 
+/// Whether a file of this name is one of ours.
+pub(crate) fn is_name(name: &str) -> bool {
+    id_of(name).is_some()
+}
+
 fn id_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(PREFIX).filter(|digits| digits.len() == 16)?;
     u64::from_str_radix(digits, 16).ok().filter(|&id| name_of(id) == name)
 }
 
-fn failed(action: &'static str, file: String, source: io::Error) -> Error {
+pub(crate) fn failed(action: &'static str, file: String, source: io::Error) -> Error {
     if esker_storage::is_out_of_space(&source) {
         return Error::Log(esker_log::Error::NoSpace { at: esker_format::Lsn::ZERO, source: Arc::new(source) });
     }
@@ -100,6 +105,14 @@ impl Larges {
     pub(crate) fn count(&self) -> u64 {
         let files = lock(&self.files);
         (files.needed.len() + files.doomed.len()) as u64
+    }
+
+    /// The names of those that a page needs, and of those that wait to be removed.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        let files = lock(&self.files);
+        let doomed = files.doomed.iter().map(|(_, large)| large.name());
+        let names: Vec<String> = files.needed.values().map(|large| large.name()).chain(doomed).collect();
+        names.into_iter()
     }
 
     /// Writes a file, durably.
@@ -211,10 +224,10 @@ impl Inner {
         Ok(())
     }
 
-    /// If the page had a file, it is needless since the change `number`.
-    pub(crate) fn doom_large(&self, before: Option<Fragment>, number: u64) {
-        if let Some(newest) = before.filter(|newest| newest.is_large()) {
-            self.larges.doom(newest.version.get(), number);
+    /// If one of these records has a file, it is needless since the change `number`.
+    pub(crate) fn doom_large(&self, before: &[Fragment], number: u64) {
+        for large in before.iter().filter(|fragment| fragment.is_large()) {
+            self.larges.doom(large.version.get(), number);
         }
     }
 

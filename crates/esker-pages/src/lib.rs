@@ -54,13 +54,15 @@
 //! changed nothing.
 //!
 //! - The number is taken after the entry was seen that it replaces, so numbers grow along each page, and along whatever a
-//!   thread does.
+//!   thread does. Where there is no page, seeing that says little: it may come and go before the exchange, and the number be
+//!   lower than that of its end. So whoever ends a page says so first ([`PageIds::note_end`](esker_page_table::PageIds)), and
+//!   whoever makes one with a number that is too low begins again.
 //! - A flush waits for all reservations made before it. So whatever was numbered before a flush is durable after it, also
 //!   what other threads were about to do; and there is no number below that is missing.
 //! - A checkpoint notes the ends of the streams, and then flushes. Each record below those ends has been through (3) then, so
 //!   that the table tells of it; each record beyond is read again by the next opening.
 //! - Cleaning does the same as a writer, but keeps the number, and gives way if the page has changed. Versions stay what
-//!   users have seen.
+//!   users have seen. A copy may be durable before what it was made of; so it says as that does that it belongs to a batch.
 //! - A batch goes through the same steps with all its pages: it reserves room for all its records side by side, takes numbers
 //!   that follow each other, and puts a node in the place of each page that says what the page was and what it is to be. One
 //!   word decides which of both holds, for all pages at once. Then nodes that say one thing only take their place, the books
@@ -91,7 +93,9 @@ mod roots;
 mod stats;
 mod store;
 mod sync;
+mod ticket;
 mod upkeep;
+mod verify;
 mod write;
 
 pub use batch::Batch;
@@ -103,7 +107,9 @@ pub use look::{LargeFile, Look, PageInfo, Slot, SlotState};
 pub use merge::Merge;
 pub use options::{CACHE_BYTES_DEFAULT, CHAIN_MAX_DEFAULT, CHECKPOINT_BYTES_DEFAULT, Options, SURPLUS_BYTES_DEFAULT};
 pub use stats::Stats;
-pub use store::{Page, Store};
+pub use store::{Page, Store, Ticket};
+pub use ticket::Durable;
+pub use verify::{Leak, Verification};
 
 #[cfg(test)]
 mod tests;

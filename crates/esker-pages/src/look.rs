@@ -14,6 +14,8 @@ use crate::{Error, Options, Stats, node::seen, open, roots::META, store::Inner};
 /// A store that is only looked at. While it is there, nobody else can open the store; and nothing of it changes.
 pub struct Look {
     pub(crate) inner: Inner,
+    /// What is really there.
+    pub(crate) storage: Arc<dyn Storage>,
 }
 
 /// What the store knows of a page.
@@ -85,8 +87,8 @@ impl Look {
     ///
     /// As those of [`Store::open`](crate::Store::open).
     pub fn open(storage: Arc<dyn Storage>) -> Result<Self, Error> {
-        let inner = open::open(Arc::new(ScratchStorage::new(storage)), Options::for_looking())?;
-        Ok(Self { inner })
+        let inner = open::open(Arc::new(ScratchStorage::new(storage.clone())), Options::for_looking())?;
+        Ok(Self { inner, storage })
     }
 
     /// What the store holds. Nothing was written since it was opened.
@@ -127,13 +129,16 @@ impl Look {
             self.inner.table.scan(region.pages(), &pin(), |page, entry| {
                 let Some(seen) = seen(entry).filter(|_| page != META) else { return };
                 let newest = seen.newest;
+                let file = seen.fragments().find(|fragment| fragment.is_large());
                 found.push(PageInfo {
                     page,
                     version: newest.version,
                     records: 1 + seen.older.len() as u32,
                     bytes: seen.fragments().map(|fragment| u64::from(fragment.bytes())).sum(),
                     lsn: newest.lsn,
-                    file: self.inner.larges.file_of(newest.version.get()).map(|(id, bytes)| LargeFile { id, bytes }),
+                    file: file
+                        .and_then(|large| self.inner.larges.file_of(large.version.get()))
+                        .map(|(id, bytes)| LargeFile { id, bytes }),
                 });
             });
             found.into_iter().try_for_each(&mut each)?;

@@ -7,7 +7,7 @@
 //! | byte | note | then |
 //! |--:|---|---|
 //! | 1 | region | checkpoint (8), region (8), count (2), then for each page its index (2), how many records follow its first (1), and of each record lsn (8), length (4), version (8) |
-//! | 2 | root | checkpoint (8), mark (8), next id (8), count (1), then where each stream is read from (8 each) |
+//! | 2 | root | checkpoint (8), mark (8), next id (8), bytes that users had written (8) and that cleaning had moved (8) since the store was made, count (1), then where each stream is read from (8 each) |
 //! | 3 | ids | next id (8): those below may have been given out |
 //! | 4 | discarded | first (8), next (8): changes with these numbers never took place |
 //!
@@ -51,6 +51,9 @@ pub(crate) struct Root {
     /// Every change up to this number was durable.
     pub(crate) mark: u64,
     pub(crate) next_id: u64,
+    /// What users had written since the store was made, and what cleaning had moved, in bytes.
+    pub(crate) user_bytes: u64,
+    pub(crate) moved_bytes: u64,
     /// By stream.
     pub(crate) starts: Vec<Lsn>,
 }
@@ -64,9 +67,9 @@ impl Note {
                 out.push(REGION);
                 put(&mut out, &[*checkpoint, *region]);
             }
-            Self::Root(Root { checkpoint, mark, next_id, starts }) => {
+            Self::Root(Root { checkpoint, mark, next_id, user_bytes, moved_bytes, starts }) => {
                 out.push(ROOT);
-                put(&mut out, &[*checkpoint, *mark, *next_id]);
+                put(&mut out, &[*checkpoint, *mark, *next_id, *user_bytes, *moved_bytes]);
                 out.push(starts.len() as u8);
                 starts.iter().for_each(|start| put(&mut out, &[start.get()]));
             }
@@ -93,10 +96,11 @@ impl Note {
             }
             ROOT => {
                 let (checkpoint, mark, next_id) = (take(&mut rest)?, take(&mut rest)?, take(&mut rest)?);
+                let (user_bytes, moved_bytes) = (take(&mut rest)?, take(&mut rest)?);
                 let (&count, after) = rest.split_first()?;
                 rest = after;
                 let starts = (0..count).map(|_| take(&mut rest).map(Lsn::new)).collect::<Option<_>>()?;
-                Self::Root(Root { checkpoint, mark, next_id, starts })
+                Self::Root(Root { checkpoint, mark, next_id, user_bytes, moved_bytes, starts })
             }
             IDS => Self::Ids { next: take(&mut rest)? },
             DISCARDED => Self::Discarded { first: take(&mut rest)?, next: take(&mut rest)? },
@@ -191,7 +195,14 @@ mod tests {
 
     #[test]
     fn notes_are_decoded_as_they_were_encoded() {
-        let root = Root { checkpoint: 3, mark: 70, next_id: 9, starts: vec![Lsn::new(5), Lsn::new(1 << 40)] };
+        let root = Root {
+            checkpoint: 3,
+            mark: 70,
+            next_id: 9,
+            user_bytes: 1 << 50,
+            moved_bytes: 77,
+            starts: vec![Lsn::new(5), Lsn::new(1 << 40)],
+        };
         for note in [Note::Root(root), Note::Ids { next: 4096 }, Note::Discarded { first: 8, next: 9 }] {
             let bytes = note.encode();
             assert_eq!(Note::decode(&bytes), Some(note));

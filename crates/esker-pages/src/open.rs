@@ -18,7 +18,7 @@ use esker_streams::{Opening, StreamId};
 
 use crate::{
     Error, Options,
-    books::Books,
+    books::{Books, Totals},
     cache::{Cache, Cached},
     checkpoint::Checkpoints,
     clean::Cleaning,
@@ -124,7 +124,8 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
     changes.sort_by_key(|change| (change.head.number, change.head.kind != Kind::Delta, change.lsn));
 
     let resumed = ledger.discarded.iter().map(|&(_, next)| next - 1).max().unwrap_or(0);
-    let mark = ledger.root.mark.max(opening.freed_mark()).max(resumed);
+    let freed_mark = if cfg!(esker_sabotage = "freed_mark") { 0 } else { opening.freed_mark() };
+    let mark = ledger.root.mark.max(freed_mark).max(resumed);
     let held = held_to(&changes, mark);
     let highest = changes.last().map_or(mark, |change| change.head.number.max(mark));
 
@@ -134,7 +135,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
     }
 
     let streams = opening.finish()?;
-    if highest > held {
+    if highest > held && !cfg!(esker_sabotage = "discarded") {
         streams.note(&Note::Discarded { first: held + 1, next: highest + 1 }.encode())?;
         streams.flush_notes()?;
     }
@@ -159,10 +160,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
             ids.claim(page);
             let Some(seen) = seen(entry) else { return };
             seen.fragments().for_each(|fragment| books.found(fragment));
-            // What has deltas has no file.
-            if seen.newest.is_large() {
-                large.push((page, seen.newest));
-            }
+            large.extend(seen.fragments().filter(|fragment| fragment.is_large()).map(|fragment| (page, fragment)));
         });
     }
     drop(guard);
@@ -180,6 +178,8 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
     }
     larges.remove_others()?;
 
+    let Root { user_bytes, moved_bytes, .. } = ledger.root;
+    let before = Totals { user_bytes, moved_bytes, ..Totals::default() };
     let regions = ledger.regions.into_iter();
     let regions = regions.filter_map(|(region, at)| Some((Region::new(region)?, at))).collect();
     Ok(Inner {
@@ -189,11 +189,14 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Inner,
         numbers: Counter::new(highest + 1),
         streams,
         books,
+        before,
         cache,
         graves: Mutex::new(graves),
         checkpoints: Mutex::new(Checkpoints { last: ledger.last, regions, appended_bytes: 0 }),
         cleaning: Cleaning::default(),
         larges,
+        // What is there was made so by the opening.
+        durable: Arc::new(Mutex::new(held)),
         unique: Mutex::new(UniqueIds { next: ledger.next_id, noted: ledger.next_id }),
     })
 }
@@ -231,7 +234,7 @@ fn held_to(changes: &[Change], mark: u64) -> u64 {
             break;
         }
         held = number;
-        if !change.head.more {
+        if !change.head.more || cfg!(esker_sabotage = "batch") {
             whole = number;
         }
     }

@@ -12,8 +12,16 @@ use crate::{
     store::Inner,
 };
 
+/// What the records of a page add up to.
+pub(crate) struct Folded {
+    pub(crate) content: Vec<u8>,
+    /// Whether the change that the newest of them tells of belongs to a batch with the next one.
+    pub(crate) more: bool,
+}
+
 impl Inner {
     pub(crate) fn get(&self, page: PageId) -> Result<Option<Page>, Error> {
+        let mut gone = Vec::new();
         loop {
             let guard = pin();
             let entry = self.table.load(page, &guard);
@@ -25,9 +33,13 @@ impl Inner {
                 return Ok(Some(Page { version: seen.newest.version, content: content.clone() }));
             }
             let fragments: Vec<Fragment> = seen.fragments().collect();
-            // What was moved meanwhile is found where it is now.
-            let Some(content) = self.fold(page, &fragments)? else { continue };
-            let content: Arc<[u8]> = content.into();
+            let Some(folded) = self.fold(page, &fragments)? else {
+                drop(guard);
+                // What was moved meanwhile is found where it is now.
+                gone = moved(page, gone, fragments)?;
+                continue;
+            };
+            let content: Arc<[u8]> = folded.content.into();
             let version = fragments[0].version;
             let state = State { newest: fragments[0], older: fragments[1..].into(), content: Some(content.clone()) };
             let node = Node::new(state);
@@ -53,21 +65,37 @@ impl Inner {
         }
     }
 
-    /// The content that these records add up to, the newest being first. `None` if one of them is not where it was.
-    pub(crate) fn fold(&self, page: PageId, fragments: &[Fragment]) -> Result<Option<Vec<u8>>, Error> {
-        let Some((&full, deltas)) = fragments.split_last() else { return Ok(None) };
-        let Some((kind, mut content)) = self.read(page, full)? else { return Ok(None) };
-        if kind == Kind::Delta {
-            return Err(Error::Damaged { page, lsn: full.lsn, reason: "a delta that adds to nothing" });
-        }
-        for &delta in deltas.iter().rev() {
-            let Some((kind, delta_content)) = self.read(page, delta)? else { return Ok(None) };
-            if kind != Kind::Delta {
-                return Err(Error::Damaged { page, lsn: delta.lsn, reason: "no delta among the deltas of a page" });
+    /// What these records add up to, the newest being first. `None` if one of them is not where it was.
+    pub(crate) fn fold(&self, page: PageId, fragments: &[Fragment]) -> Result<Option<Folded>, Error> {
+        let mut content = Vec::new();
+        let more = self.read_all(page, fragments, |kind, bytes| {
+            content = if kind == Kind::Delta { self.merge()?.merge(page, &content, &bytes) } else { bytes };
+            Ok(())
+        })?;
+        Ok(more.map(|more| Folded { content, more }))
+    }
+
+    /// Reads these records, of which the newest is the first, and shows them from the oldest on: what is full, and the deltas
+    /// that it has. Returns whether the newest belongs to a batch with the next number; `None` if one of them is not where it
+    /// was.
+    pub(crate) fn read_all(
+        &self,
+        page: PageId,
+        fragments: &[Fragment],
+        mut show: impl FnMut(Kind, Vec<u8>) -> Result<(), Error>,
+    ) -> Result<Option<bool>, Error> {
+        let mut more = None;
+        for &fragment in fragments.iter().rev() {
+            let Some((head, content)) = self.read(page, fragment)? else { return Ok(None) };
+            let damaged = |reason| Err(Error::Damaged { page, lsn: fragment.lsn, reason });
+            match (more, head.kind) {
+                (None, Kind::Delta) => return damaged("a delta that adds to nothing"),
+                (Some(_), Kind::Full | Kind::Large) => return damaged("no delta among the deltas of a page"),
+                _ => show(head.kind, content)?,
             }
-            content = self.merge()?.merge(page, &content, &delta_content);
+            more = Some(head.more);
         }
-        Ok(Some(content))
+        Ok(more)
     }
 
     pub(crate) fn merge(&self) -> Result<&dyn crate::Merge, Error> {
@@ -76,7 +104,7 @@ impl Inner {
     }
 
     /// What a record of a page says. `None` if it is not there any more.
-    fn read(&self, page: PageId, fragment: Fragment) -> Result<Option<(Kind, Vec<u8>)>, Error> {
+    fn read(&self, page: PageId, fragment: Fragment) -> Result<Option<(Head, Vec<u8>)>, Error> {
         let Some(mut record) = self.streams.read(fragment.lsn, fragment.bytes())? else { return Ok(None) };
         let damaged = |reason| Error::Damaged { page, lsn: fragment.lsn, reason };
         let Some((head, content)) = Head::split(&record) else {
@@ -89,13 +117,26 @@ impl Inner {
             Kind::Full | Kind::Delta => {
                 let from = record.len() - content.len();
                 record.drain(..from);
-                Ok(Some((head.kind, record)))
+                Ok(Some((head, record)))
             }
             Kind::Large => {
                 let content = self.read_large(page, fragment, content)?;
-                Ok(content.map(|content| (Kind::Full, content)))
+                Ok(content.map(|content| (head, content)))
             }
             Kind::Free | Kind::Void => Err(damaged("a record without a page")),
         }
     }
+}
+
+/// The records of a page were not where they were looked for. Before a segment goes, what is live in it is put elsewhere: so
+/// if they are `gone` already, and still the page's, they are lost.
+pub(crate) fn moved(page: PageId, gone: Vec<Fragment>, fragments: Vec<Fragment>) -> Result<Vec<Fragment>, Error> {
+    if gone == fragments {
+        return Err(Error::Damaged {
+            page,
+            lsn: fragments[0].lsn,
+            reason: "nothing: the segment of a record is not there",
+        });
+    }
+    Ok(fragments)
 }

@@ -1,6 +1,6 @@
 //! What a store holds and has done.
 
-use esker_format::SEGMENT_HEADER_BYTES;
+use esker_format::{Lsn, SEGMENT_HEADER_BYTES};
 
 use crate::{SlotState, store::Inner, sync::lock};
 
@@ -26,14 +26,25 @@ pub struct Stats {
     pub hole_bytes: u64,
     /// How many segments nobody uses.
     pub segments_free: u32,
+    /// How many segments are empty and wait for readers who may be in them.
+    pub segments_pinned: u32,
+    /// The first byte of the oldest of these.
+    pub oldest_pin: Option<Lsn>,
     /// How long the ledger is, in bytes.
     pub ledger_bytes: u64,
     /// What users have written since the store was opened, in bytes: records with their headers.
     pub user_bytes: u64,
     /// What cleaning has moved since the store was opened, in bytes.
     pub moved_bytes: u64,
+    /// What users have written since the store was made, in bytes; of what came before a crash, what the last checkpoint tells.
+    pub user_bytes_ever: u64,
+    /// What cleaning has moved since the store was made, in bytes, as far.
+    pub moved_bytes_ever: u64,
     /// What lies in the segments beside records since the store was opened, in bytes: where a record did not fit any more.
     pub pad_bytes: u64,
+    /// How many flushes there were since the store was opened, those included that cleaning and checkpoints make. One serves all
+    /// who ask while another is under way.
+    pub flushes: u64,
     /// How many files there are of contents that are too long for a segment.
     pub large_files: u64,
     /// What they take, in bytes.
@@ -51,6 +62,12 @@ impl Stats {
     #[must_use]
     pub fn write_amplification(&self) -> f64 {
         (self.user_bytes + self.moved_bytes) as f64 / self.user_bytes.max(1) as f64
+    }
+
+    /// The same since the store was made.
+    #[must_use]
+    pub fn write_amplification_ever(&self) -> f64 {
+        (self.user_bytes_ever + self.moved_bytes_ever) as f64 / self.user_bytes_ever.max(1) as f64
     }
 
     /// What the segments take for each live byte.
@@ -78,10 +95,15 @@ impl Inner {
             file_bytes: streams.segments.file_bytes,
             hole_bytes: u64::from(streams.holes) * segment,
             segments_free: streams.segments.free,
+            segments_pinned: streams.pinned,
+            oldest_pin: streams.oldest_pin,
             ledger_bytes: self.streams.ledger_bytes(),
             user_bytes: totals.user_bytes,
             moved_bytes: totals.moved_bytes,
+            user_bytes_ever: self.before.user_bytes + totals.user_bytes,
+            moved_bytes_ever: self.before.moved_bytes + totals.moved_bytes,
             pad_bytes: streams.engines.iter().map(|engine| engine.pad_bytes).sum(),
+            flushes: streams.flushes,
             large_files: self.larges.count(),
             large_bytes: self.larges.bytes(),
             cached_bytes: self.cache.held_bytes(),

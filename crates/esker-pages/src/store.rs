@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, fmt, mem, sync::Arc};
 use esker_page_table::{Counter, Entry, PageId, PageIds, PageTable, Version, pin};
 use esker_storage::Storage;
 use esker_streams::Streams;
+use esker_tickets::Tickets;
 
 use crate::{
     Batch, Error, Options, Slot, Stats,
-    books::Books,
+    books::{Books, Totals},
     cache::Cache,
     checkpoint::Checkpoints,
     clean::Cleaning,
@@ -18,6 +19,7 @@ use crate::{
     record::Kind,
     roots::META,
     sync::{Mutex, lock},
+    ticket::Durable,
     upkeep::Upkeep,
 };
 
@@ -28,8 +30,16 @@ use crate::{
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
     upkeep: Option<Upkeep>,
+    tickets: Tickets<Durable>,
     closed: bool,
 }
+
+/// The right to be told when a change is durable: see [`Store::ticket`].
+///
+/// [`wait`](esker_tickets::Ticket::wait) for it on a thread, `await` it, or have a callback called
+/// [`then`](esker_tickets::Ticket::then). What is told is the version up to which all changes are durable. Dropping it cancels
+/// only the wait.
+pub type Ticket = esker_tickets::Ticket<Durable>;
 
 /// What the threads of a store share.
 pub(crate) struct Inner {
@@ -40,12 +50,16 @@ pub(crate) struct Inner {
     pub(crate) numbers: Counter,
     pub(crate) streams: Streams,
     pub(crate) books: Books,
+    /// What had been written before the store was opened, as far as the last checkpoint tells.
+    pub(crate) before: Totals,
     pub(crate) cache: Cache,
     pub(crate) graves: Mutex<Graves>,
     pub(crate) checkpoints: Mutex<Checkpoints>,
     pub(crate) cleaning: Cleaning,
     pub(crate) larges: Larges,
     pub(crate) unique: Mutex<UniqueIds>,
+    /// All changes up to this number are durable.
+    pub(crate) durable: Arc<Mutex<u64>>,
 }
 
 /// The records that say that a page is gone, by number. Each is live until a checkpoint that began after it is complete:
@@ -81,7 +95,8 @@ impl Store {
     pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Self, Error> {
         let inner = Arc::new(open::open(storage, options)?);
         let upkeep = inner.options.background.then(|| Upkeep::start(inner.clone())).transpose()?;
-        Ok(Self { inner, upkeep, closed: false })
+        let tickets = Tickets::new(Durable::of(&inner), "esker-tickets");
+        Ok(Self { inner, upkeep, tickets, closed: false })
     }
 
     /// An id for a new page: the lowest that is free. It is taken until the page is [freed](Store::free), or the store is
@@ -228,6 +243,43 @@ impl Store {
         self.inner.flush()
     }
 
+    /// Makes the change durable that gave a page this version, and with it every change before. Returns up to where changes
+    /// are durable. Costs nothing if it is so already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeverMade`]; and as [`flush`](Store::flush).
+    pub fn make_stable(&self, version: Version) -> Result<Version, Error> {
+        let stable = self.inner.make_stable(version.get())?;
+        Ok(Version::new(stable).expect("what was asked for is one at least"))
+    }
+
+    /// What a change can be waited for with, that gave a page this version: by a thread, as a future of any executor, or with a
+    /// callback. One flush serves all who wait, in whatever way; those who wait without a thread of their own are served by one
+    /// of the store's, which is started when the first of them comes and sleeps while there are none.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use esker_pages::{Error, Options, Store, storage::MemStorage};
+    /// let store = Store::open(Arc::new(MemStorage::default()), Options::new())?;
+    /// let page = store.allocate()?;
+    /// let ticket = store.ticket(store.replace(page, None, b"content")?);
+    /// ticket.then(|outcome| println!("durable up to {outcome:?}"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// A ticket may outlive the store: whoever waits when it is [closed](Store::close) is told.
+    #[must_use]
+    pub fn ticket(&self, version: Version) -> Ticket {
+        self.tickets.ticket(version.get())
+    }
+
+    /// All changes up to this version are durable, of whatever page; `None` if there is none of which that is known.
+    #[must_use]
+    pub fn stable(&self) -> Option<Version> {
+        Version::new(*lock(&self.inner.durable))
+    }
+
     /// Calls `each` with every page and its version, in the order of their ids. A page that is changed meanwhile is shown as
     /// it is before or after; one that is created or freed meanwhile is shown or not.
     pub fn for_each(&self, mut each: impl FnMut(PageId, Version)) {
@@ -296,7 +348,10 @@ impl Store {
         }
         // Its thread goes first.
         drop(self.upkeep.take());
-        self.inner.checkpoint()
+        let left = self.inner.checkpoint();
+        // Those who wait are told, of the end or of what was in the way.
+        self.tickets.close();
+        left
     }
 }
 
@@ -312,7 +367,22 @@ impl Inner {
         let durable = self.numbers.get() - 1;
         self.streams.flush()?;
         self.larges.sweep(durable);
+        let mut known = lock(&self.durable);
+        *known = durable.max(*known);
         Ok(())
+    }
+
+    /// Returns up to which number all changes are durable: this one at least.
+    pub(crate) fn make_stable(&self, number: u64) -> Result<u64, Error> {
+        let known = *lock(&self.durable);
+        if known >= number {
+            return Ok(known);
+        }
+        if let Some(version) = Version::new(number).filter(|_| number >= self.numbers.get()) {
+            return Err(Error::NeverMade { version });
+        }
+        self.flush()?;
+        Ok(*lock(&self.durable))
     }
 
     pub(crate) fn generate_id(&self) -> Result<u64, Error> {

@@ -3,6 +3,7 @@
 mod batches;
 mod behaviour;
 mod churn;
+mod concurrent;
 mod crashes;
 mod look;
 mod support;

@@ -39,6 +39,22 @@ impl Inner {
         content: &[u8],
         large: Option<Large>,
     ) -> Result<Version, Error> {
+        loop {
+            if let Some(version) = self.write_once(page, expected, kind, content, large)? {
+                return Ok(version);
+            }
+        }
+    }
+
+    /// `None` if the number was taken too early: the page, which is to be made, has come and gone meanwhile.
+    fn write_once(
+        &self,
+        page: PageId,
+        expected: Option<Version>,
+        kind: Kind,
+        content: &[u8],
+        large: Option<Large>,
+    ) -> Result<Option<Version>, Error> {
         // Looking first keeps what cannot succeed out of the log.
         let placement = {
             let guard = pin();
@@ -75,34 +91,37 @@ impl Inner {
         let cached = if kind == Kind::Full { Some(Arc::<[u8]>::from(content)) } else { None };
         let put = loop {
             let exchanged = match kind {
-                Kind::Free => self.ids.free_with(page, || self.table.free(page, entry, &guard)).map(|()| None),
+                Kind::Free => {
+                    self.ids.free_with(page, number, || self.table.free(page, entry, &guard)).map(|()| Some(None))
+                }
                 _ => {
                     let node = self.node_after(page, entry, kind, fragment, cached.clone(), content);
                     let cached = Cached::from(&*node);
                     let replaced = self.exchange(page, entry, node, &guard);
-                    replaced.map(|()| Some(cached))
+                    replaced.map(|put| put.map(|()| Some(cached)))
                 }
             };
             match exchanged {
-                Ok(cached) => break Ok(cached),
+                Ok(Some(cached)) => break Ok(cached),
+                Ok(None) => break Err(None),
                 // Moved, loaded or put out of memory by somebody: still the same page.
                 Err(now) => {
                     settle(now);
                     match check(page, expected, now) {
                         Ok(()) => entry = now,
-                        Err(conflict) => break Err(conflict),
+                        Err(conflict) => break Err(Some(conflict)),
                     }
                 }
             }
         };
         match put {
-            Err(conflict) => {
+            Err(why) => {
                 Head { kind: Kind::Void, more: false, number, page }.put(reservation.payload_mut());
                 reservation.complete();
                 if large.is_some() {
                     self.larges.need_not(number);
                 }
-                Err(conflict)
+                why.map_or(Ok(None), Err)
             }
             Ok(cached) => {
                 let old = if let Entry::Resident(node) = entry { Some(node) } else { None };
@@ -111,24 +130,26 @@ impl Inner {
                 drop(guard);
                 reservation.complete();
                 self.evict();
-                Ok(version)
+                Ok(Some(version))
             }
         }
     }
 
-    /// Puts a node in the place of an entry. Where there is no such page, it is made, and its id is in use from then on.
+    /// Puts a node in the place of an entry. Where there is no such page, it is made, and its id is in use from then on; `None`
+    /// if the page may have come and gone since the number of the change was taken.
     pub(crate) fn exchange<'g>(
         &'g self,
         page: PageId,
         entry: Entry<'g, Node>,
         node: Box<Node>,
         guard: &'g Guard,
-    ) -> Result<(), Entry<'g, Node>> {
+    ) -> Result<Option<()>, Entry<'g, Node>> {
+        let number = node.state.newest.version.get();
         let exchange = || match self.table.replace(page, entry, node, guard) {
             Ok(_) => Ok(()),
             Err(conflict) => Err(conflict.current),
         };
-        if seen(entry).is_none() { self.ids.claim_with(page, exchange) } else { exchange() }
+        if seen(entry).is_none() { self.ids.claim_with(page, number, exchange) } else { exchange().map(Some) }
     }
 
     /// Keeps the books of a change.
@@ -141,14 +162,19 @@ impl Inner {
         before: &[Fragment],
     ) {
         if kind != Kind::Delta {
-            self.doom_large(before.first().copied(), fragment.version.get());
+            self.doom_large(before, fragment.version.get());
         }
         let is_due = match kind {
             // What a delta adds to stays live.
             Kind::Delta => self.books.written(fragment, placement, []),
             Kind::Free => {
                 lock(&self.graves).insert(fragment.version.get(), (page, fragment));
-                self.books.written(fragment, placement, before.iter().copied())
+                let is_due = self.books.written(fragment, placement, before.iter().copied());
+                if cfg!(esker_sabotage = "graves") {
+                    lock(&self.graves).remove(&fragment.version.get());
+                    self.books.died(fragment);
+                }
+                is_due
             }
             _ => self.books.written(fragment, placement, before.iter().copied()),
         };
@@ -206,9 +232,9 @@ impl Inner {
         self.replace(page, Some(expected), &content)
     }
 
-    /// Whether a page is to be written anew as a whole, rather than to have one more delta. So is what is in a file of its own.
+    /// Whether a page is to be written anew as a whole, rather than to have one more delta.
     pub(crate) fn is_long(&self, entry: Entry<'_, Node>) -> bool {
-        seen(entry).is_some_and(|seen| seen.newest.is_large() || seen.older.len() >= self.options.chain_max as usize)
+        seen(entry).is_some_and(|seen| seen.older.len() >= self.options.chain_max as usize)
     }
 
     pub(crate) fn replace(&self, page: PageId, expected: Option<Version>, content: &[u8]) -> Result<Version, Error> {

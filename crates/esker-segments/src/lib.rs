@@ -34,8 +34,11 @@
 //! - **B (unread):** no reader can still hold an offset into it; the caller knows this and says so by handing back the
 //!   [`ReuseTicket`] ([`Accountant::release`]).
 //!
-//! Compiled with `--cfg esker_sabotage="reuse_gate"` both gates stand open, so that a crash test can show that it would
-//! notice. This is for tests alone and not reachable through a feature.
+//! With both of them, the owner of the records can keep the third rule of reuse: **C (found):** recovery from a crash at any
+//! point finds every live record, in its old place or in its new one.
+//!
+//! Compiled with `--cfg esker_sabotage="gate_a"` or `"gate_b"` that gate stands open, with `"reuse_gate"` both, so that tests
+//! can show that they would notice. This is for tests alone and not reachable through a feature.
 //!
 //! # Invariants
 //!

@@ -59,5 +59,8 @@ pub use stats::Stats;
 pub use stream::StreamId;
 pub use streams::{SegmentInfo, Streams};
 
+/// The name of the file that holds the segments of all streams.
+pub const DATA_FILE: &str = names::DATA;
+
 #[cfg(test)]
 mod tests;

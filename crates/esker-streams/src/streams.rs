@@ -70,6 +70,8 @@ pub(crate) struct State {
     /// The segments that streams are filling, or that are not stable to their end.
     pub(crate) active: Vec<(StreamId, Lsn)>,
     retired: Vec<Retired>,
+    /// The segments that are to be used again once nobody can be reading them.
+    pinned: BTreeSet<Lsn>,
     /// Free slots whose space was given back to the file system.
     pub(crate) holes: BTreeSet<SegmentId>,
 }
@@ -136,6 +138,7 @@ impl Streams {
                 noted: false,
                 active: Vec::new(),
                 retired: Vec::new(),
+                pinned: BTreeSet::new(),
                 holes: BTreeSet::new(),
             }),
             growth: Mutex::new(()),
@@ -514,8 +517,9 @@ impl Streams {
         let shared = &*self.shared;
         let flushed = self.commit.done();
         let mut state = lock(&shared.state);
-        let (ready, later): (Vec<_>, Vec<_>) =
-            mem::take(&mut state.retired).into_iter().partition(|retired| retired.flush <= flushed);
+        let (ready, later): (Vec<_>, Vec<_>) = mem::take(&mut state.retired)
+            .into_iter()
+            .partition(|retired| retired.flush <= flushed || cfg!(esker_sabotage = "copies"));
         state.retired = later;
         if ready.is_empty() {
             drop(state);
@@ -533,6 +537,7 @@ impl Streams {
             return Err(error);
         }
         state.accountant.mark_durable(&bases).expect("these were retired");
+        state.pinned.extend(&bases);
         drop(state);
         let count = ready.len() as u32;
         let tickets: Vec<_> = ready.into_iter().map(|retired| retired.ticket).collect();
@@ -540,7 +545,7 @@ impl Streams {
         // Whoever looked up a place before it left the table is pinned now.
         crossbeam_epoch::pin().defer(move || {
             if let Some(shared) = let_go.upgrade() {
-                shared.release(tickets);
+                shared.release(tickets, &bases);
             }
         });
         hurry_readers_out();
@@ -559,8 +564,11 @@ impl Streams {
         let state = lock(&self.shared.state);
         Stats {
             engines,
+            flushes: self.commit.done(),
             segments: state.accountant.stats(),
             retired: state.retired.len() as u32,
+            pinned: state.pinned.len() as u32,
+            oldest_pin: state.pinned.first().copied(),
             holes: state.holes.len() as u32,
         }
     }
@@ -636,8 +644,9 @@ impl Shared {
         Ok(lsn)
     }
 
-    fn release(&self, tickets: Vec<ReuseTicket>) {
+    fn release(&self, tickets: Vec<ReuseTicket>, bases: &[Lsn]) {
         let mut state = lock(&self.state);
+        state.pinned.retain(|base| !bases.contains(base));
         for ticket in tickets {
             state.accountant.release(ticket).expect("this accountant issued the ticket");
         }

@@ -135,6 +135,21 @@ impl Config {
         self
     }
 
+    /// Gives up the oldest segments by itself, so that the log has the newest `bytes` bytes and at most two segments more: see
+    /// [`Options::retain_bytes`].
+    #[must_use]
+    pub fn retain_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.options = self.options.retain_bytes(bytes);
+        self
+    }
+
+    /// Gives up by itself what was appended at least so long ago, segment by segment: see [`Options::retain_age`].
+    #[must_use]
+    pub fn retain_age(mut self, age: Option<Duration>) -> Self {
+        self.options = self.options.retain_age(age);
+        self
+    }
+
     /// Reads the log over and over in the background, at this rate in bytes per second, and checks it: see
     /// [`Options::scrub_bytes_per_second`].
     #[must_use]

@@ -72,6 +72,35 @@ fn a_store_that_is_open_or_absent_is_told_of() {
 }
 
 #[test]
+fn a_store_is_verified_and_what_leaks_or_is_damaged_is_told() {
+    let scratch = Scratch::new();
+    fill(&scratch).close().unwrap();
+    let clean = scratch.run("verify store --leaks").expect(0);
+    assert!(clean.text().starts_with("clean: 301 pages ("), "{}", clean.text());
+
+    // A file that nobody needs: a finding for those who ask for such.
+    let stray = scratch.path("store").join("page-00000000deadbeef");
+    std::fs::write(&stray, b"123").unwrap();
+    scratch.run("verify store").expect(0);
+    let leaking = scratch.run("verify store --leaks").expect(1);
+    let said = leaking.text();
+    assert!(said.contains("leaked: page-00000000deadbeef: no page names this file of 3 bytes\n1 leak: 301"), "{said}");
+    let json = scratch.run("--json verify store --leaks").expect(1).json();
+    assert_eq!((json["clean"].as_bool(), json["leaks"].as_array().unwrap().len()), (Some(false), 1));
+    std::fs::remove_file(stray).unwrap();
+
+    // The content of the last page is in a file, of which one byte changes.
+    let listed = scratch.run("blobs store").expect(0);
+    let file = scratch.path("store").join(listed.text().split('\t').next().unwrap());
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[4000] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = scratch.run("verify store").expect(1);
+    assert!(damaged.text().contains("page 400: at lsn"), "{}", damaged.text());
+    assert!(damaged.text().contains("1 damage: 301 pages"), "{}", damaged.text());
+}
+
+#[test]
 fn the_blobs_of_a_log_are_listed() {
     let scratch = Scratch::new();
     scratch.file("long", vec![b'x'; 3 << 20]);

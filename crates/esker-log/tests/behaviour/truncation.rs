@@ -385,3 +385,125 @@ fn damage_does_not_keep_a_log_from_being_truncated_beyond_it() {
     assert_eq!(log.truncate_before(floor).unwrap().blobs_removed, 1);
     assert_same("beyond the damage", &all(&log), &records.split_off(&floor));
 }
+
+/// Appends until so many segments more are begun.
+fn fill(log: &Log, segments: u64) {
+    let until = (log.end_lsn().get() / u64::from(SEGMENT_BYTES) + segments) * u64::from(SEGMENT_BYTES);
+    while log.end_lsn().get() <= until {
+        log.append(&[7; 300]).unwrap();
+    }
+}
+
+fn segments_kept(log: &Log) -> u64 {
+    log.end_lsn().get() / u64::from(SEGMENT_BYTES) - log.floor().get() / u64::from(SEGMENT_BYTES)
+}
+
+#[test]
+fn only_the_newest_bytes_are_kept_of_a_log_that_is_to_keep_no_more() {
+    let _alone = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let storage: Arc<dyn Storage> = Arc::new(MemStorage::default());
+    let kept = 5 * u64::from(SEGMENT_BYTES) + 100;
+    let by_hand = options().background(false).retain_bytes(Some(kept));
+    let log = Log::open(storage.clone(), by_hand).unwrap();
+    for _ in 0..20 {
+        fill(&log, 3);
+        log.run_upkeep().unwrap();
+        assert_eq!(log.floor().get() % u64::from(SEGMENT_BYTES), 0, "segments go as a whole");
+        let len = log.end_lsn() - log.floor();
+        assert!(log.floor() == Lsn::ZERO || len >= kept, "{len} bytes are left");
+        assert!(len <= kept + u64::from(SEGMENT_BYTES), "{len} bytes are left");
+    }
+    assert!(log.stats().segments.slots <= 13, "{:?}", log.stats());
+    let first = log.iter_from(Lsn::ZERO).unwrap().next().unwrap().unwrap().lsn();
+    assert!(first >= log.floor());
+    log.close().unwrap();
+
+    // And so does the log's own thread.
+    let log = Log::open(storage, options().background(true).retain_bytes(Some(kept))).unwrap();
+    let floor = log.floor();
+    fill(&log, 4);
+    while log.floor() == floor {
+        thread::yield_now();
+    }
+    assert!(log.end_lsn() - log.floor() >= kept);
+}
+
+/// The time that the tests of ages tell, in milliseconds since 1970.
+static TIME: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1_000_000);
+
+fn clock() -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + Duration::from_millis(TIME.load(Ordering::SeqCst))
+}
+
+fn pass(millis: u64) {
+    TIME.fetch_add(millis, Ordering::SeqCst);
+}
+
+#[test]
+fn what_is_old_enough_is_given_up_also_after_the_log_was_opened_again() {
+    let _alone = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let storage: Arc<dyn Storage> = Arc::new(MemStorage::default());
+    let aging = || options().background(false).retain_age(Some(Duration::from_secs(10))).clock(clock);
+    let open = || Log::open(storage.clone(), aging()).unwrap();
+    let log = open();
+    // One segment a second.
+    for _ in 0..8 {
+        fill(&log, 1);
+        log.run_upkeep().unwrap();
+        pass(1000);
+    }
+    assert_eq!(log.floor(), Lsn::ZERO);
+    // What the file says that nobody understands is passed over, and what is missing makes records older.
+    log.close().unwrap();
+    let times = storage.open("times", esker_log::storage::Access::ReadWrite).unwrap();
+    let len = times.len().unwrap();
+    times.write_all_at(b"12 what 7\n\xff\xfe\n18446744073709551615 5\n1", len).unwrap();
+    let log = open();
+    log.run_upkeep().unwrap();
+    assert_eq!((log.floor(), segments_kept(&log)), (Lsn::ZERO, 8));
+    pass(5000);
+    log.run_upkeep().unwrap();
+    // Segments 1 to 4 were begun ten seconds ago and more, so that 0 to 3 are old enough.
+    assert_eq!(segments_kept(&log), 4);
+    pass(1000);
+    log.run_upkeep().unwrap();
+    assert_eq!(segments_kept(&log), 3);
+    log.close().unwrap();
+    // However old it is, what is being filled stays.
+    pass(1_000_000);
+    let log = open();
+    log.run_upkeep().unwrap();
+    assert_eq!(segments_kept(&log), 0);
+    assert!(log.iter_from(Lsn::ZERO).unwrap().count() > 0);
+    // Without the file nothing is known of what is there, but that it is older than what comes.
+    fill(&log, 3);
+    log.run_upkeep().unwrap();
+    log.close().unwrap();
+    storage.remove("times").unwrap();
+    let log = open();
+    pass(20_000);
+    log.run_upkeep().unwrap();
+    assert_eq!(segments_kept(&log), 3);
+    pass(9_999);
+    log.run_upkeep().unwrap();
+    assert_eq!(segments_kept(&log), 3);
+    pass(1);
+    log.run_upkeep().unwrap();
+    assert_eq!(segments_kept(&log), 0);
+}
+
+#[test]
+fn a_thread_looks_at_the_clock_where_age_matters() {
+    let _alone = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = Log::open(
+        Arc::new(MemStorage::default()),
+        options().background(true).retain_age(Some(Duration::from_millis(20))),
+    )
+    .unwrap();
+    fill(&log, 3);
+    // Nothing more is appended: only time passes.
+    while segments_kept(&log) > 0 {
+        thread::yield_now();
+    }
+    assert!(log.iter_from(Lsn::ZERO).unwrap().count() > 0);
+}

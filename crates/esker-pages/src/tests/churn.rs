@@ -6,7 +6,7 @@ use esker_page_table::Version;
 use esker_storage::{Access, MemStorage, Storage};
 
 use super::support::{Rng, audit, options, page, pages_of};
-use crate::{Batch, Error, Options, Store};
+use crate::{Batch, Error, Look, Options, Store};
 
 const MAX_BYTES: u64 = 16 << 20;
 /// Of this share of the bound, less the ledger's part, all is live.
@@ -102,6 +102,9 @@ fn days(count: u64) {
             drop(store);
             storage = image;
         }
+        let verified = Look::open(storage.clone()).unwrap().verify(&mut |_, _| ()).unwrap();
+        assert!(verified.damages.is_empty() && verified.leaks.is_empty(), "day {day}: {verified:?}");
+        assert_eq!(verified.pages, model.len() as u64);
     }
 }
 

@@ -9,6 +9,8 @@ use crate::run::{Failure, cargo, run as execute, target_dir};
 const PACKAGE: &str = "esker-benches";
 /// The name of the comparison, which is a workspace of its own.
 const COMPARE: &str = "compare";
+/// The benchmark that is told together with a comparison of its own.
+const PAGES: &str = "pages";
 const COMPARE_MANIFEST: &str = "benches/compare/Cargo.toml";
 
 pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
@@ -17,6 +19,9 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         return compare(args);
     }
     let list = args.flag("--list");
+    if name.as_deref() == Some(PAGES) && !list {
+        return pages(args);
+    }
     let rest = args.rest();
     args.finish()?;
     let names = names()?;
@@ -36,6 +41,32 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         execute(command.args(&rest))?;
     }
     Ok(())
+}
+
+/// The page store by itself and beside others, in one report. Rows that are named are measured alone, and told on the terminal.
+fn pages(mut args: Args) -> Result<(), Failure> {
+    let quick = args.flag("--quick");
+    let mut rest = args.rest();
+    args.finish()?;
+    if quick {
+        rest.push("--quick".into());
+    }
+    let is_all = rest.iter().all(|arg| arg == "--quick");
+    let out = target_dir("bench-pages");
+    std::fs::create_dir_all(&out).map_err(|error| Failure::failed(format!("{}: {error}", out.display())))?;
+    let found = out.join("pages.json");
+    let mut command = cargo(&["bench", "-p", PACKAGE, "--bench", PAGES, "--"]);
+    command.args(&rest);
+    if is_all {
+        command.arg("--out").arg(&found);
+    }
+    execute(&mut command)?;
+    if !is_all {
+        return Ok(());
+    }
+    let mut command = compare_cargo(&["run", "--quiet", "--locked", "--release"]);
+    command.args(["--", "--only", PAGES, "--with"]).arg(found).arg("--out").arg(out);
+    execute(command.args(rest))
 }
 
 /// Builds the comparison and hands it its part of the command line.

@@ -28,7 +28,20 @@ use crate::{
 pub(crate) struct Chart {
     pub(crate) title: String,
     /// The name of its file.
-    pub(crate) file: &'static str,
+    pub(crate) file: String,
+}
+
+/// Bars: the name of each, whether it is ours, and how far it reaches.
+type Plain = Vec<(String, bool, Spread)>;
+
+/// Draws bars of one kind and of another.
+pub(crate) fn plain(title: &str, panels: Vec<(String, Plain)>, machine: &Machine, path: &Path) -> Fallible {
+    let look = |is_ours| Look::of(if is_ours { Contender::Esker } else { Contender::LimitMemory });
+    let bars = |bars: Plain| {
+        bars.into_iter().map(|(name, is_ours, spread)| Bar { name, look: look(is_ours), spread }).collect()
+    };
+    let panels = panels.into_iter().map(|(title, of_panel)| bars::Panel { title, bars: bars(of_panel) });
+    bars::draw(&chart(title, panels.collect(), machine), path)
 }
 
 /// Draws every chart for which there are figures.
@@ -45,7 +58,7 @@ pub(crate) fn all(found: Found<'_>, machine: &Machine, out: &Path) -> Fallible<V
         let chart = over_writers(found, title, figures, who, machine);
         if chart.ticks.len() > 1 {
             lines::draw(&chart, &out.join(file))?;
-            charts.push(Chart { title: chart.title, file });
+            charts.push(Chart { title: chart.title, file: file.to_owned() });
         }
     }
     for (file, chart) in [
@@ -53,16 +66,17 @@ pub(crate) fn all(found: Found<'_>, machine: &Machine, out: &Path) -> Fallible<V
         ("buffered.svg", buffered(found, machine)),
         ("read.svg", read(found, machine)),
         ("open.svg", open(found, machine)),
+        ("pages.svg", pages(found, machine)),
     ] {
         if !chart.panels.is_empty() {
             bars::draw(&chart, &out.join(file))?;
-            charts.push(Chart { title: chart.title, file });
+            charts.push(Chart { title: chart.title, file: file.to_owned() });
         }
     }
     if let Some(chart) = memory(found, machine) {
         let file = "memory.svg";
         lines::draw(&chart, &out.join(file))?;
-        charts.push(Chart { title: chart.title, file });
+        charts.push(Chart { title: chart.title, file: file.to_owned() });
     }
     Ok(charts)
 }
@@ -206,6 +220,20 @@ fn open(found: Found<'_>, machine: &Machine) -> Bars {
     });
     let panel = bars::Panel { title: "Opening for writing: milliseconds".to_owned(), bars: bars.collect() };
     chart("Opening esker's log", vec![panel], machine)
+}
+
+fn pages(found: Found<'_>, machine: &Machine) -> Bars {
+    let of_measure = |measure: Measure| {
+        let panels = [
+            ("operations/s", Metric::PerSecond),
+            ("space on the disk for each byte of pages", Metric::SpaceRatio),
+            ("most memory, MB", Metric::PeakMegabytes),
+        ];
+        panels.map(|(what, metric)| panel(found, what.to_owned(), measure, metric, &[]))
+    };
+    let is_ours = |measure: &Measure| matches!(measure, Measure::ReplaceGet { .. });
+    let panels = found.measures().into_iter().find(is_ours).map(of_measure).into_iter().flatten().collect();
+    chart("Pages of 1 KiB replaced and read at random, durable every 100 operations", panels, machine)
 }
 
 fn memory(found: Found<'_>, machine: &Machine) -> Option<Lines> {

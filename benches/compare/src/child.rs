@@ -18,11 +18,12 @@ use crate::{
     },
     measure::{self, LATENCY_WRITERS, Measure, RECORD_BYTES, Step, Task},
     outcome::Outcome,
+    pages,
     workload::{
         append_path::{self, Engine},
         bandwidth,
         buffered::{self, Keeps},
-        device_bytes, durable, iterate, latency, memory, open, random_read, window,
+        device_bytes, durable, iterate, latency, memory, open, random_read, replace_get, tickets, window,
     },
 };
 
@@ -187,6 +188,10 @@ fn perform(task: &Task) -> Fallible<Outcome> {
             let size = Size { promise: Promise::Durable, writers: 1, record_bytes, bytes: task.bytes };
             window::run(dir, size, in_flight, time)
         }
+        Measure::Tickets { in_flight, record_bytes } => {
+            let size = Size { promise: Promise::Durable, writers: 1, record_bytes, bytes: task.bytes };
+            tickets::run(dir, size, in_flight, time)
+        }
         Measure::Bandwidth => bandwidth::run(dir, task.bytes, time),
         Measure::AppendPath { writers, record_bytes } => {
             let size = append_path::size(writers, record_bytes, time);
@@ -212,6 +217,14 @@ fn perform(task: &Task) -> Fallible<Outcome> {
         Measure::RandomRead { from } => random_read::run(dir, *contender, from, time),
         Measure::Memory => memory::run(dir, task.bytes),
         Measure::DeviceBytes => device_bytes::run(dir, task.bytes, time),
+        Measure::ReplaceGet { pages } => match contender {
+            Contender::Esker => replace_get::run::<pages::esker::Esker>(dir, pages, time),
+            Contender::Sled => replace_get::run::<pages::sled::Sled>(dir, pages, time),
+            Contender::Marble => replace_get::run::<pages::marble::Marble>(dir, pages, time),
+            Contender::Redb => replace_get::run::<pages::redb::Redb>(dir, pages, time),
+            Contender::Fjall => replace_get::run::<pages::fjall::Fjall>(dir, pages, time),
+            other => cannot(*other, *measure),
+        },
         Measure::Buffered { writers, record_bytes } => {
             let size = Size { promise: Promise::Buffered, writers, record_bytes, bytes: task.bytes };
             match contender {

@@ -38,6 +38,8 @@ pub(crate) enum Contender {
     Fjall,
     Sled,
     Commitlog,
+    Redb,
+    Marble,
     /// One buffer under a mutex; for durable appends one leader writes and syncs for all who wait.
     Mutexed,
     /// Private buffers, copied and checksummed, and no file.
@@ -76,6 +78,8 @@ impl Contender {
             Self::Fjall => "fjall",
             Self::Sled => "sled 0.34",
             Self::Commitlog => "commitlog",
+            Self::Redb => "redb",
+            Self::Marble => "marble",
             Self::Mutexed => "mutexed",
             Self::LimitMemory => "limit-memory",
             Self::LimitBuffered => "limit-buffered",
@@ -108,7 +112,9 @@ impl Contender {
             | Self::Walrus
             | Self::Fjall
             | Self::Sled
-            | Self::Commitlog => Kind::Peer,
+            | Self::Commitlog
+            | Self::Redb
+            | Self::Marble => Kind::Peer,
             Self::Mutexed
             | Self::LimitMemory
             | Self::LimitBuffered
@@ -236,6 +242,8 @@ mod tests {
             Contender::Fjall,
             Contender::Sled,
             Contender::Commitlog,
+            Contender::Redb,
+            Contender::Marble,
         ];
         for peer in peers {
             assert!(peer.version().is_some_and(|version| version.split('.').count() == 3), "{}", peer.name());

@@ -13,6 +13,8 @@ pub(crate) enum Measure {
     Durable { writers: u32, record_bytes: u32 },
     /// One thread with many appends under way: when `in_flight` are, the older half is waited for.
     Window { in_flight: u32, record_bytes: u32 },
+    /// One thread with so many futures under way, each of which awaits its own record.
+    Tickets { in_flight: u32, record_bytes: u32 },
     /// Large sequential writes over blocks that are written, each followed by a sync.
     Bandwidth,
     /// Nothing is waited for, but one sync at the end.
@@ -30,6 +32,8 @@ pub(crate) enum Measure {
     RandomRead { from: Place },
     /// How memory grows while one appends at full speed.
     Memory,
+    /// Two threads replace and get pages of 1 KiB at random and make them durable every 100 operations.
+    ReplaceGet { pages: u32 },
     /// Bytes that reach the device for each byte of payload, with 16 durable writers of 256 bytes.
     DeviceBytes,
 }
@@ -78,16 +82,19 @@ impl Measure {
             Self::Open { .. } => (Metric::OpenMillis, "ms"),
             Self::RandomRead { .. } => (Metric::PerSecond, "reads/s"),
             Self::Memory => (Metric::GrowthMegabytes, "MB growth"),
+            Self::ReplaceGet { .. } => (Metric::PerSecond, "operations/s"),
             Self::DeviceBytes => (Metric::WrittenRatio, "bytes/byte"),
-            Self::Durable { .. } | Self::Window { .. } | Self::Buffered { .. } | Self::AppendPath { .. } => {
-                (Metric::PerSecond, "appends/s")
-            }
+            Self::Durable { .. }
+            | Self::Window { .. }
+            | Self::Tickets { .. }
+            | Self::Buffered { .. }
+            | Self::AppendPath { .. } => (Metric::PerSecond, "appends/s"),
         }
     }
 
     /// Whether each append is to be durable by itself.
     pub(crate) fn is_durable(self) -> bool {
-        matches!(self, Self::Durable { .. } | Self::Window { .. })
+        matches!(self, Self::Durable { .. } | Self::Window { .. } | Self::Tickets { .. } | Self::ReplaceGet { .. })
     }
 
     /// A short name, for rows and progress.
@@ -98,6 +105,9 @@ impl Measure {
             }
             Self::Window { in_flight, record_bytes } => {
                 format!("durable, {}, one thread with {in_flight} in flight", bytes(record_bytes))
+            }
+            Self::Tickets { in_flight, record_bytes } => {
+                format!("durable, {}, one thread with {in_flight} futures", bytes(record_bytes))
             }
             Self::Bandwidth => "sequential writes of 1 MiB, each synced".to_owned(),
             Self::Buffered { writers, record_bytes } => {
@@ -122,6 +132,9 @@ impl Measure {
             Self::RandomRead { from: Place::File } => "random reads, 256 B, 2 threads, from the file".to_owned(),
             Self::RandomRead { from: Place::Buffer } => "random reads, 256 B, 2 threads, not yet written".to_owned(),
             Self::Memory => "memory while appending at full speed".to_owned(),
+            Self::ReplaceGet { pages } => {
+                format!("replace and get of {pages} pages of 1 KiB at random, 2 threads, durable every 100")
+            }
             Self::DeviceBytes => "bytes written per byte of payload, 256 B, 16 durable writers".to_owned(),
         }
     }

@@ -43,6 +43,8 @@ pub(crate) enum Metric {
     PadRatio,
     /// The same bytes with each write rounded out to whole blocks of the file system.
     BlockRatio,
+    /// What the files take of the disk, for each byte of the pages in them.
+    SpaceRatio,
     /// What the system says was handed to its write calls, for each byte of payload.
     SystemRatio,
 }

@@ -19,11 +19,17 @@ pub(crate) enum Group {
     Read,
     Memory,
     Bytes,
+    /// The page store, which is compared with other peers. Only if it is asked for.
+    Pages,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 8] =
+    pub(crate) const OF_LOGS: [Self; 8] =
         [Self::Durable, Self::Buffered, Self::Append, Self::Latency, Self::Open, Self::Read, Self::Memory, Self::Bytes];
+
+    fn all() -> impl Iterator<Item = Self> {
+        Self::OF_LOGS.into_iter().chain([Self::Pages])
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -35,6 +41,7 @@ impl Group {
             Self::Read => "read",
             Self::Memory => "memory",
             Self::Bytes => "bytes",
+            Self::Pages => "pages",
         }
     }
 }
@@ -43,9 +50,9 @@ impl FromStr for Group {
     type Err = Failure;
 
     fn from_str(name: &str) -> Result<Self, Failure> {
-        Self::ALL.into_iter().find(|group| group.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("there is no group `{name}`, only {names}").into()
+        Self::all().find(|group| group.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = Self::all().map(Self::name).collect();
+            format!("there is no group `{name}`, only {}", names.join(", ")).into()
         })
     }
 }
@@ -96,6 +103,7 @@ pub(crate) fn rows(group: Group, quick: bool) -> Vec<Row> {
             let bytes = if quick { GIB } else { 10 * GIB };
             vec![Row { once: true, ..Row::new(Measure::Memory, vec![Contender::Esker], 0, bytes) }]
         }
+        Group::Pages => vec![pages(quick)],
         Group::Bytes => {
             vec![Row::new(Measure::DeviceBytes, vec![Contender::Esker], if quick { 300 } else { 1000 }, 64 * MIB)]
         }
@@ -132,7 +140,12 @@ fn durable(quick: bool) -> Vec<Row> {
         rows.push(Row::new(Measure::Durable { writers, record_bytes }, contenders, millis, bytes * MIB));
         if (record_bytes, writers) == (256, 64) {
             let measure = Measure::Window { in_flight: 64, record_bytes };
-            rows.push(Row::new(measure, vec![Esker], millis, if quick { 64 } else { 128 } * MIB));
+            let bytes = if quick { 64 } else { 128 } * MIB;
+            rows.push(Row::new(measure, vec![Esker], millis, bytes));
+            for in_flight in [64, 100_000] {
+                let measure = Measure::Tickets { in_flight, record_bytes };
+                rows.push(Row::new(measure, vec![Esker], millis, bytes * 2));
+            }
         }
     }
     rows.push(Row::new(
@@ -204,13 +217,19 @@ fn read(quick: bool) -> Vec<Row> {
     vec![Row { prepared: Some("iterate"), ..all }, Row { prepared: Some("random"), ..file }, buffer]
 }
 
+fn pages(quick: bool) -> Row {
+    use Contender::{Esker, Fjall, Marble, Redb, Sled};
+    let (millis, pages) = if quick { (1000, 1 << 16) } else { (5000, 1 << 18) };
+    Row::new(Measure::ReplaceGet { pages }, vec![Esker, Sled, Marble, Redb, Fjall], millis, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Group, rows};
 
     #[test]
     fn every_group_has_rows_and_every_row_has_us() {
-        for group in Group::ALL {
+        for group in Group::all() {
             assert_eq!(group.name().parse::<Group>().unwrap(), group);
             for quick in [false, true] {
                 let rows = rows(group, quick);

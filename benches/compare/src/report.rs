@@ -10,6 +10,7 @@ use crate::{
     chart::Chart,
     contender::Contender,
     found::{Cell, Found},
+    guest::Guest,
     machine::Machine,
     outcome::Outcome,
     table,
@@ -26,6 +27,7 @@ pub(crate) struct Report<'a> {
     pub(crate) cells: &'a [Cell],
     pub(crate) targets: &'a [Target],
     pub(crate) charts: &'a [Chart],
+    pub(crate) guest: &'a Guest,
 }
 
 pub(crate) fn write(report: &Report<'_>) -> Fallible {
@@ -54,7 +56,7 @@ pub(crate) fn target_rows(targets: &[Target]) -> Vec<Vec<String>> {
 }
 
 fn markdown(report: &Report<'_>) -> Fallible<String> {
-    let Report { args, machine, cells, targets, charts } = report;
+    let Report { args, machine, cells, targets, charts, guest } = report;
     let mut text = String::new();
     writeln!(text, "# esker beside its peers and the limits of a machine\n")?;
     writeln!(
@@ -70,6 +72,12 @@ fn markdown(report: &Report<'_>) -> Fallible<String> {
     writeln!(text, "## Targets\n\n{}", table::markdown(&target_rows(targets), TARGET_WORDS))?;
     for chart in *charts {
         writeln!(text, "![{}]({})\n", chart.title, chart.file)?;
+    }
+    if !guest.tables.is_empty() {
+        writeln!(text, "## The page store by itself\n")?;
+        for crate::guest::Table { title, rows } in &guest.tables {
+            writeln!(text, "{title}:\n\n{}", table::markdown(rows, 1))?;
+        }
     }
     writeln!(text, "## Figures\n")?;
     for of_measure in cells.chunk_by(|a, b| a.measure == b.measure) {

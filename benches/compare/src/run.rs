@@ -17,6 +17,7 @@ use crate::{
     child::Place,
     contender::Contender,
     found::{Cell, Found},
+    guest::Guest,
     machine::Machine,
     measure::Step,
     outcome::Outcome,
@@ -29,6 +30,7 @@ use crate::{
 const TOUCHED_BYTES: usize = 512 << 20;
 
 pub(crate) fn run(args: &Args) -> Fallible {
+    let guest = Guest::read(args.with.as_deref())?;
     fs::create_dir_all(&args.out)?;
     let scratch = match &args.dir {
         Some(dir) => tempfile::Builder::new().prefix("esker-compare-").tempdir_in(dir)?,
@@ -54,8 +56,16 @@ pub(crate) fn run(args: &Args) -> Fallible {
     for line in table::align(&report::target_rows(&targets), report::TARGET_WORDS) {
         println!("  {line}");
     }
-    let charts = chart::all(Found(&cells), &machine, &args.out)?;
-    report::write(&Report { args, machine: &machine, cells: &cells, targets: &targets, charts: &charts })?;
+    let mut charts = chart::all(Found(&cells), &machine, &args.out)?;
+    charts.extend(guest.draw(&machine, &args.out)?);
+    report::write(&Report {
+        args,
+        machine: &machine,
+        cells: &cells,
+        targets: &targets,
+        charts: &charts,
+        guest: &guest,
+    })?;
     println!("\n{}", args.out.join(report::MARKDOWN).display());
     Ok(())
 }

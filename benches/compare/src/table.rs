@@ -36,6 +36,7 @@ const COLUMNS: &[(&str, Metric)] = &[
     ("bytes each", Metric::BytesPerAppend),
     ("padding", Metric::PadRatio),
     ("in blocks", Metric::BlockRatio),
+    ("disk / data", Metric::SpaceRatio),
     ("by the system", Metric::SystemRatio),
     ("first tenth MB", Metric::FirstGrowthMegabytes),
     ("last tenth MB", Metric::LastGrowthMegabytes),

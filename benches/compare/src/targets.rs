@@ -80,8 +80,9 @@ pub(crate) fn evaluate(found: Found<'_>) -> Vec<Target> {
     targets.extend(read(found));
     targets.extend(open(found));
     targets.extend(costs(found));
+    targets.extend(pages(found));
     targets.retain(|target| !target.conditions.is_empty());
-    let order = ["D1", "D2", "D3", "D4", "D5", "B1", "B2", "B3", "B4", "L1", "R1", "R2", "R3", "M1", "W1"];
+    let order = ["D1", "D2", "D3", "D4", "D5", "B1", "B2", "B3", "B4", "L1", "R1", "R2", "R3", "M1", "W1", "G3"];
     targets.sort_by_key(|target| order.iter().position(|id| *id == target.id));
     targets
 }
@@ -110,6 +111,14 @@ fn figure(found: Found<'_>, measure: Measure) -> String {
     let (metric, unit) = measure.primary();
     let median = ours(found, measure).and_then(|cell| cell.median(metric));
     median.map_or(String::new(), |median| format!("{} {unit}", number(median)))
+}
+
+fn pages(found: Found<'_>) -> Option<Target> {
+    let measure = found.measures().into_iter().find(|measure| matches!(measure, Measure::ReplaceGet { .. }))?;
+    let conditions = [(Contender::Sled, 3.0), (Contender::Marble, 2.0)].map(|(peer, least)| {
+        against(ours(found, measure), found.cell(measure, peer), peer.name(), Bound::AtLeast(least))
+    });
+    Some(Target::new("G3", measure.title(), figure(found, measure), conditions.to_vec()))
 }
 
 fn durable(found: Found<'_>) -> Vec<Target> {

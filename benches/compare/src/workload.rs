@@ -10,6 +10,8 @@ pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod open;
 pub(crate) mod random_read;
+pub(crate) mod replace_get;
+pub(crate) mod tickets;
 pub(crate) mod window;
 
 use std::{fs::File, path::Path, time::Duration};

@@ -44,6 +44,8 @@ impl Look {
             Contender::Walrus => plain(0xe6, 0x9f, 0x00),
             Contender::Fjall => plain(0x56, 0xb4, 0xe9),
             Contender::Sled | Contender::Commitlog => Self { dashed: true, ..plain(0x99, 0x99, 0x99) },
+            Contender::Redb => plain(0x00, 0x9e, 0x73),
+            Contender::Marble => plain(0x00, 0x72, 0xb2),
             Contender::Mutexed => Self { dashed: true, ..plain(0x44, 0x44, 0x44) },
             // Light enough to show a range drawn over it.
             Contender::LimitMemory

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("esker-tickets", &[]),
     ("esker-iobufs", &["esker-header", "esker-format", "esker-storage"]),
     ("esker-log", &["esker-iobufs", "esker-tickets", "esker-segments", "esker-format", "esker-storage"]),
+    ("esker-raftlog", &["esker-log"]),
     ("esker-streams", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-page-table", &["esker-format"]),
     (

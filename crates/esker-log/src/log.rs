@@ -453,14 +453,12 @@ impl Log {
     /// [`Error::Io`].
     pub fn read(&self, lsn: Lsn) -> Result<Record, Error> {
         let shared = &*self.shared;
-        let floor = self.floor();
-        if lsn < floor {
-            return Err(Error::Truncated { lsn, floor });
-        }
         let origin = &shared.origin;
-        // What is stable is in the file, and asking for that takes no lock.
+        // What is stable is in the file, and asking for that takes no lock. The floor never passes what is stable, so
+        // only what is stable need be compared with it.
         if lsn < shared.engine.stable() {
-            return read_written(origin, lsn);
+            let floor = self.floor();
+            return if lsn < floor { Err(Error::Truncated { lsn, floor }) } else { read_written(origin, lsn) };
         }
         let in_memory = shared.engine.read(lsn, |bytes| {
             let message = whole_message(bytes, lsn, origin.rules)?;

@@ -193,7 +193,8 @@ impl StorageFile for BrokenFile {
                 let end = (offset + src.len() as u64).next_multiple_of(512);
                 let mut sectors = vec![0; (end - first) as usize];
                 self.good.read_at(&mut sectors, first)?;
-                std::thread::yield_now();
+                // Long enough that another writer comes between, even on one core.
+                std::thread::sleep(std::time::Duration::from_micros(20));
                 sectors[(offset - first) as usize..][..src.len()].copy_from_slice(src);
                 let kept = (len.max(offset + src.len() as u64).min(end) - first) as usize;
                 self.target().write_all_at(&sectors[..kept], first)

@@ -64,6 +64,9 @@ impl Entries {
     pub(crate) fn apply(&mut self, lsn: Lsn, record: Record<'_>) -> Result<(), &'static str> {
         match record {
             Record::Entry { index, .. } => {
+                if self.is_purged(index) {
+                    return Err("an entry that was purged before");
+                }
                 if self.places.is_empty() {
                     self.first = index;
                 }
@@ -78,6 +81,8 @@ impl Entries {
             }
             Record::Value { key, bytes } => drop(self.values.insert(key, (lsn, bytes.to_vec()))),
             Record::Truncation { index } => self.truncate(index),
+            // Nothing that was purged comes back.
+            Record::Purge { index, .. } if self.purged.as_ref().is_some_and(|(_, purged)| index < purged.index) => (),
             Record::Purge { index, bytes } => {
                 let gone = index.saturating_add(1).saturating_sub(self.first).min(self.places.len() as u64);
                 self.places.drain(..gone as usize);
@@ -92,6 +97,11 @@ impl Entries {
     fn truncate(&mut self, index: u64) {
         let kept = index.saturating_sub(self.first).min(self.places.len() as u64);
         self.places.truncate(kept as usize);
+    }
+
+    /// Whether an entry of this number would be gone already.
+    fn is_purged(&self, index: u64) -> bool {
+        self.purged.as_ref().is_some_and(|(_, purged)| index <= purged.index)
     }
 
     /// Where the oldest entry is.
@@ -137,7 +147,7 @@ impl Group {
 
     /// Appends entries, the first of which has number `first`, and returns what it can be waited for with that they are durable.
     /// They can be read at once. Entries of these numbers and above that were there are gone. Where there are none, the first
-    /// may have any number.
+    /// may have any number. What has the number of a purged entry is passed over: it is gone already.
     ///
     /// # Errors
     ///
@@ -150,6 +160,9 @@ impl Group {
         }
         let mut last = None;
         for (index_of_entry, bytes) in (first..).zip(entries) {
+            if index.is_purged(index_of_entry) {
+                continue;
+            }
             last = Some(self.write(&mut index, Record::Entry { index: index_of_entry, bytes })?);
         }
         // Nothing is waited for with what is there already.
@@ -199,6 +212,15 @@ impl Group {
     ///
     /// [`Error::Log`]: damage, I/O.
     pub fn entries(&self, range: impl RangeBounds<u64>) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        self.entries_within(range, usize::MAX)
+    }
+
+    /// As [`entries`](Group::entries), but no more of them than `max_bytes` hold; the first in any case.
+    ///
+    /// # Errors
+    ///
+    /// As [`entries`](Group::entries).
+    pub fn entries_within(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
         let from = match range.start_bound() {
             Bound::Included(&from) => from,
             Bound::Excluded(&from) => from.saturating_add(1),
@@ -215,12 +237,25 @@ impl Group {
                 let (from, to) = (from.max(entries.first), to.min(entries.end()));
                 (from..to).filter_map(|index| Some((index, entries.place(index)?))).collect()
             };
-            match places.iter().map(|&(index, lsn)| self.read(index, lsn)).collect() {
+            match self.read_within(&places, max_bytes) {
                 // Purged, and its segment freed, since the places were looked up.
                 Err(Error::Log(esker_log::Error::Truncated { .. })) => (),
                 outcome => return outcome,
             }
         }
+    }
+
+    fn read_within(&self, places: &[(u64, Lsn)], max_bytes: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let (mut found, mut bytes) = (Vec::new(), 0_usize);
+        for &(index, lsn) in places {
+            let entry = self.read(index, lsn)?;
+            bytes = bytes.saturating_add(entry.1.len());
+            if bytes > max_bytes && !found.is_empty() {
+                break;
+            }
+            found.push(entry);
+        }
+        Ok(found)
     }
 
     /// Ends the group: it has nothing any more, now and after any crash.

@@ -28,11 +28,19 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "json", feature = "postcard"))]
+mod codec;
 mod error;
 mod group;
 mod record;
 mod store;
 
+#[cfg(feature = "json")]
+pub use codec::Json;
+#[cfg(feature = "postcard")]
+pub use codec::Postcard;
+#[cfg(any(feature = "json", feature = "postcard"))]
+pub use codec::{Codec, CodecError};
 pub use error::Error;
 pub use esker_log as log;
 pub use group::{Group, GroupState, Purged};

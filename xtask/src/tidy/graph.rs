@@ -18,6 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("esker-iobufs", &["esker-header", "esker-format", "esker-storage"]),
     ("esker-log", &["esker-iobufs", "esker-tickets", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-raftlog", &["esker-log"]),
+    ("esker-openraft", &["esker-raftlog"]),
+    ("esker-openraft-010", &["esker-raftlog"]),
     ("esker-streams", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-page-table", &["esker-format"]),
     (

@@ -46,6 +46,8 @@ fn entries_are_appended_overwritten_truncated_and_purged() {
     assert_eq!((group.state().first, group.state().last, other.state().first), (Some(1), Some(3), Some(10)));
     assert_eq!(bytes_of(&group, 2..9), [(2, b"b".to_vec()), (3, b"c".to_vec())]);
     assert_eq!(group.entries(..=1).unwrap().len() + group.entries(..).unwrap().len(), 1 + 3);
+    assert_eq!(group.entries_within(1.., 2).unwrap().len(), 2);
+    assert_eq!(group.entries_within(1.., 0).unwrap(), [(1, b"a".to_vec())]);
     // What is written again takes the place of what was there, and of all behind it.
     group.append(2, &[b"B"]).unwrap();
     assert_eq!(bytes_of(&group, 0..9), [(1, b"a".to_vec()), (2, b"B".to_vec())]);
@@ -59,6 +61,13 @@ fn entries_are_appended_overwritten_truncated_and_purged() {
     let state = group.state();
     assert_eq!((state.first, state.last), (None, None));
     assert_eq!(state.purged.map(|purged| (purged.index, purged.bytes)), Some((20, b"term 3".to_vec())));
+    // Whatever was purged stays so.
+    group.purge(10, b"term 2").unwrap();
+    assert_eq!(group.state().purged.map(|purged| purged.index), Some(20));
+    group.append(1, &[b"a", b"b"]).unwrap().wait().unwrap();
+    assert_eq!((group.state().first, group.state().last), (None, None));
+    group.append(19, &[b"s", b"t", b"u"]).unwrap();
+    assert_eq!(group.entries(..).unwrap(), [(21, b"u".to_vec())]);
     group.append(21, &[b"u"]).unwrap();
     assert_eq!(group.state().first, Some(21));
     // Nothing is appended, and nothing waited for.

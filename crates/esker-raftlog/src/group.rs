@@ -51,6 +51,8 @@ pub(crate) struct Entries {
     places: VecDeque<Lsn>,
     purged: Option<(Lsn, Purged)>,
     values: BTreeMap<u8, (Lsn, Vec<u8>)>,
+    /// The last record of the group since the log was opened.
+    latest: Option<Lsn>,
     /// Whether the group has come to its end.
     pub(crate) is_over: bool,
 }
@@ -148,6 +150,7 @@ impl Group {
     /// Appends entries, the first of which has number `first`, and returns what it can be waited for with that they are durable.
     /// They can be read at once. Entries of these numbers and above that were there are gone. Where there are none, the first
     /// may have any number. What has the number of a purged entry is passed over: it is gone already.
+    /// Where there is nothing to append, the ticket is for what was done to the group before.
     ///
     /// # Errors
     ///
@@ -165,8 +168,12 @@ impl Group {
             }
             last = Some(self.write(&mut index, Record::Entry { index: index_of_entry, bytes })?);
         }
-        // Nothing is waited for with what is there already.
-        let last = last.unwrap_or_else(|| Lsn::new(self.shared.log.stable_lsn().get().saturating_sub(1)));
+        // Where nothing is appended, whoever waits does so for what came before; or, where there is nothing, for a
+        // record that changes nothing.
+        let last = match last.or(index.latest) {
+            Some(last) => last,
+            None => self.write(&mut index, Record::Truncation { index: u64::MAX })?,
+        };
         Ok(self.shared.log.ticket(last))
     }
 
@@ -288,6 +295,7 @@ impl Group {
         let lsn = self.shared.log.append(&record.encode(self.id))?;
         entries.is_over = false;
         entries.apply(lsn, record).map_err(|reason| Error::Damaged { lsn, reason })?;
+        entries.latest = Some(lsn);
         Ok(lsn)
     }
 

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("esker-raftlog", &["esker-log"]),
     ("esker-openraft", &["esker-raftlog"]),
     ("esker-openraft-010", &["esker-raftlog"]),
+    ("esker-tikv-raft", &["esker-raftlog"]),
     ("esker-streams", &["esker-log", "esker-iobufs", "esker-segments", "esker-format", "esker-storage"]),
     ("esker-page-table", &["esker-format"]),
     (

@@ -170,6 +170,18 @@ fn whoever_reads_while_entries_are_purged_gets_what_is_there() {
 }
 
 #[test]
+fn the_ticket_of_nothing_is_for_what_came_before() {
+    let disk = SimStorage::new(1, Faults::default());
+    let logs = open(Arc::new(disk.clone()));
+    let group = logs.group(1);
+    group.append(1, &[]).unwrap().wait().unwrap();
+    group.append(1, &[b"one"]).unwrap();
+    group.append(2, &[]).unwrap().wait().unwrap();
+    let again = disk.after_crash(7);
+    assert_eq!(open(Arc::new(again)).group(1).entries(..).unwrap(), [(1, b"one".to_vec())]);
+}
+
+#[test]
 fn a_sync_that_fails_is_told_to_whoever_waits() {
     let disk = SimStorage::new(1, Faults::default());
     let logs = open(Arc::new(disk.clone()));

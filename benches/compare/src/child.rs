@@ -12,8 +12,8 @@ use std::{
 use crate::{
     Fallible,
     contender::{
-        Contender, Promise, Size, Subject, batched::Batched, commitlog::Commitlog, esker::Esker, fjall::Fjall,
-        mutexed::Mutexed, okaywal::Okaywal, private, raft_engine::RaftEngine, single::Single, sled::Sled,
+        Contender, Promise, Size, Subject, batched::Batched, commitlog::Commitlog, esker::Esker, esker_raft::EskerRaft,
+        fjall::Fjall, mutexed::Mutexed, okaywal::Okaywal, private, raft_engine::RaftEngine, single::Single, sled::Sled,
         wal_db::WalDb, walrus::Walrus,
     },
     measure::{self, LATENCY_WRITERS, Measure, RECORD_BYTES, Step, Task},
@@ -191,6 +191,14 @@ fn perform(task: &Task) -> Fallible<Outcome> {
         Measure::Tickets { in_flight, record_bytes } => {
             let size = Size { promise: Promise::Durable, writers: 1, record_bytes, bytes: task.bytes };
             tickets::run(dir, size, in_flight, time)
+        }
+        Measure::Groups { groups, record_bytes } => {
+            let size = Size { promise: Promise::Durable, writers: groups, record_bytes, bytes: task.bytes };
+            match contender {
+                Contender::Esker => durable::run::<EskerRaft>(dir, size, time),
+                Contender::RaftEngine => durable::run::<RaftEngine>(dir, size, time),
+                other => cannot(*other, *measure),
+            }
         }
         Measure::Bandwidth => bandwidth::run(dir, task.bytes, time),
         Measure::AppendPath { writers, record_bytes } => {

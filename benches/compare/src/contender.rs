@@ -5,6 +5,7 @@
 pub(crate) mod batched;
 pub(crate) mod commitlog;
 pub(crate) mod esker;
+pub(crate) mod esker_raft;
 pub(crate) mod fjall;
 pub(crate) mod mutexed;
 pub(crate) mod okaywal;

@@ -13,6 +13,8 @@ pub(crate) enum Measure {
     Durable { writers: u32, record_bytes: u32 },
     /// One thread with many appends under way: when `in_flight` are, the older half is waited for.
     Window { in_flight: u32, record_bytes: u32 },
+    /// As many Raft groups as writers share a log; each entry is waited for until it is durable.
+    Groups { groups: u32, record_bytes: u32 },
     /// One thread with so many futures under way, each of which awaits its own record.
     Tickets { in_flight: u32, record_bytes: u32 },
     /// Large sequential writes over blocks that are written, each followed by a sync.
@@ -87,6 +89,7 @@ impl Measure {
             Self::Durable { .. }
             | Self::Window { .. }
             | Self::Tickets { .. }
+            | Self::Groups { .. }
             | Self::Buffered { .. }
             | Self::AppendPath { .. } => (Metric::PerSecond, "appends/s"),
         }
@@ -94,7 +97,14 @@ impl Measure {
 
     /// Whether each append is to be durable by itself.
     pub(crate) fn is_durable(self) -> bool {
-        matches!(self, Self::Durable { .. } | Self::Window { .. } | Self::Tickets { .. } | Self::ReplaceGet { .. })
+        matches!(
+            self,
+            Self::Durable { .. }
+                | Self::Window { .. }
+                | Self::Tickets { .. }
+                | Self::Groups { .. }
+                | Self::ReplaceGet { .. }
+        )
     }
 
     /// A short name, for rows and progress.
@@ -108,6 +118,9 @@ impl Measure {
             }
             Self::Tickets { in_flight, record_bytes } => {
                 format!("durable, {}, one thread with {in_flight} futures", bytes(record_bytes))
+            }
+            Self::Groups { groups, record_bytes } => {
+                format!("Raft, durable entries of {}, {}", bytes(record_bytes), count(groups, "group"))
             }
             Self::Bandwidth => "sequential writes of 1 MiB, each synced".to_owned(),
             Self::Buffered { writers, record_bytes } => {

@@ -146,6 +146,10 @@ fn durable(quick: bool) -> Vec<Row> {
                 let measure = Measure::Tickets { in_flight, record_bytes };
                 rows.push(Row::new(measure, vec![Esker], millis, bytes * 2));
             }
+            for groups in [16, 64, 256] {
+                let measure = Measure::Groups { groups, record_bytes };
+                rows.push(Row::new(measure, vec![Esker, RaftEngine], millis, bytes));
+            }
         }
     }
     rows.push(Row::new(

@@ -82,7 +82,7 @@ pub(crate) fn evaluate(found: Found<'_>) -> Vec<Target> {
     targets.extend(costs(found));
     targets.extend(pages(found));
     targets.retain(|target| !target.conditions.is_empty());
-    let order = ["D1", "D2", "D3", "D4", "D5", "B1", "B2", "B3", "B4", "L1", "R1", "R2", "R3", "M1", "W1", "G3"];
+    let order = ["D1", "D2", "D3", "D4", "D5", "D6", "B1", "B2", "B3", "B4", "L1", "R1", "R2", "R3", "M1", "W1", "G3"];
     targets.sort_by_key(|target| order.iter().position(|id| *id == target.id));
     targets
 }
@@ -153,6 +153,15 @@ fn durable(found: Found<'_>) -> Vec<Target> {
     let window = Measure::Window { in_flight: 64, record_bytes: 256 };
     let same = against(ours(found, window), ours(found, some), "64 writers", Bound::AtLeast(0.8));
     targets.push(Target::new("D5", window.title(), figure(found, window), vec![same]));
+    for groups in [16, 64, 256] {
+        let measure = Measure::Groups { groups, record_bytes: 256 };
+        targets.push(Target::new(
+            "D6",
+            measure.title(),
+            figure(found, measure),
+            vec![against_best(found, measure, 1.5)],
+        ));
+    }
     targets
 }
 

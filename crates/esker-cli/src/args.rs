@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, value_parser};
+use clap_complete::Shell;
 use esker::Lsn;
 
 use crate::{
@@ -55,6 +56,10 @@ pub(crate) enum Command {
     Salvage(Salvage),
     Repair(Repair),
     Truncate(Truncate),
+    Export(Export),
+    Import(Import),
+    Completions(Completions),
+    Man(Man),
     Torture(Torture),
     #[command(hide = true)]
     TortureLife(Life),
@@ -128,6 +133,49 @@ pub(crate) struct Cat {
     /// How to write them
     #[arg(short, long = "output", value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
+}
+
+/// Write the whole log as JSON lines, for any version to import
+///
+/// The first line says what log it is, each further one is a record as `cat --json` writes it, and the last one says how many there
+/// are.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Export {
+    /// The log's directory
+    #[arg(env = "ESKER_DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+/// Make a new log of what was exported
+///
+/// The records have the same bytes and the same order; their LSNs are those of the new log. Everything is durable when the command
+/// ends.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Import {
+    /// The new log's directory
+    pub(crate) dir: PathBuf,
+
+    /// What `export` has written; `-` is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) file: PathBuf,
+
+    /// Another segment size than that of the log that was exported, a power of two
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) segment_bytes: Option<u32>,
+}
+
+/// Write what makes a shell complete the arguments of this command
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    /// For which shell
+    pub(crate) shell: Shell,
+}
+
+/// Write a manual page, of this command or of one of its own
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Man {
+    /// Which one: `append`, say
+    pub(crate) command: Option<String>,
 }
 
 /// Write the last records, and follow

@@ -302,3 +302,62 @@ fn reading_commands_leave_no_trace() {
         assert_eq!(scratch.snapshot("log"), before, "{line}");
     }
 }
+
+#[test]
+fn what_is_exported_is_imported_as_it_was() {
+    let (scratch, _) = hundred();
+    // Any bytes, none, and more than a segment holds.
+    let large: Vec<u8> = (0..20_000_u32).map(|at| (at * 7) as u8).collect();
+    let odd: Vec<u8> = [&b"\xff\n\0"[..], b"", &large]
+        .iter()
+        .flat_map(|record| [&(record.len() as u32).to_le_bytes()[..], record].concat())
+        .collect();
+    scratch.feed("append --len32 log", &odd).expect(0);
+    let exported = scratch.run("export log").expect(0);
+    let lines: Vec<serde_json::Value> =
+        exported.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((&lines[0]["esker"], &lines[0]["segment_bytes"]), (&"log".into(), &4096.into()));
+    assert_eq!(lines.last().unwrap(), &serde_json::json!({ "records": 103, "complete": true }));
+    let report = scratch.feed("--json import new", &exported.out).expect(0);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&report.out).unwrap()["records"], 103);
+    let all = |log: &str| scratch.run(&format!("cat -o len32 {log}")).expect(0).out;
+    assert_eq!(all("new"), all("log"));
+    scratch.run("verify new").expect(0);
+    // Into segments of another size, from a file.
+    std::fs::write(scratch.path("log.jsonl"), &exported.out).unwrap();
+    scratch.run("import --segment-bytes 64k other log.jsonl").expect(0);
+    assert_eq!(all("other"), all("log"));
+    // A log that has records already is left alone.
+    scratch.feed("import other", &exported.out).expect(2);
+    assert_eq!(all("other"), all("log"));
+}
+
+#[test]
+fn what_was_not_exported_like_this_is_not_imported() {
+    let (scratch, _) = hundred();
+    let exported = scratch.run("export log").expect(0).text().to_owned();
+    let refuse = |input: &str, why: &str| {
+        let dir = why.replace(' ', "-").replace('"', "");
+        let refused = scratch.feed(&format!("import {dir}"), input.as_bytes()).expect(3);
+        assert!(refused.err.contains(why), "{}", refused.err);
+    };
+    refuse("", "there is nothing in it");
+    refuse("{}\n", "not the first line");
+    refuse("no JSON\n", "line 1");
+    refuse(&exported.replacen("\"schema\":1", "\"schema\":2", 1), "schema is 2");
+    refuse(&exported[..exported.rfind("{\"complete").unwrap()], "it was cut");
+    refuse(&exported.replacen("\"payload_base64\":\"MQ==", "\"payload_base64\":\"Mg==", 1), "checksum");
+    refuse(&exported.replacen("\"len\":1", "\"len\":2", 1), "not as long");
+    refuse(&exported.replacen("\"records\":100", "\"records\":99", 1), "99 records");
+}
+
+#[test]
+fn completions_and_manual_pages_are_written() {
+    let scratch = Scratch::new();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(scratch.run(&format!("completions {shell}")).expect(0).text().contains("salvage"), "{shell}");
+    }
+    assert!(scratch.run("man").expect(0).text().contains(".TH esker 1"));
+    assert!(scratch.run("man append").expect(0).text().contains("acks"));
+    scratch.run("man nothing").expect(2);
+}

@@ -18,6 +18,7 @@ mod layers;
 mod loom;
 mod metadata;
 mod mutate;
+mod package;
 mod pages;
 mod run;
 mod sanitize;
@@ -68,6 +69,7 @@ cargo xtask COMMAND
         [--sabotage NAME|all]          with a safety measure removed: a test has to fail
   small-disk                           logs on real file systems that are full: tmpfs and ext4, where they can be made
   sanitize [address|thread]            the tests under AddressSanitizer or ThreadSanitizer; both unless told
+  package [--list]                     each published crate as it would be uploaded: what is in it, and whether it builds
   help                                 this text
 
 The first failure ends a command with exit code 1; a command line that is not understood, with 2.
@@ -106,6 +108,7 @@ fn dispatch(mut args: Args) -> Result<(), Failure> {
         "loom" => loom::run(args),
         "crash" => crash::run(args),
         "damages" => damages::run(args),
+        "package" => package::run(args),
         "pages" => pages::run(args),
         "faults" => faults::run(args),
         "sim" => sim::SIM.run(args),

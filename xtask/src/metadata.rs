@@ -12,6 +12,7 @@ use crate::run::{Failure, cargo};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) version: String,
     /// The folder of its manifest.
     pub(crate) folder: PathBuf,
     pub(crate) description: Option<String>,
@@ -64,6 +65,7 @@ fn package(json: &Value) -> Option<Package> {
     let targets = targets.map(|target| Some((target["kind"][0].as_str()?.into(), target["name"].as_str()?.into())));
     Some(Package {
         name: text("name")?,
+        version: text("version")?,
         folder: manifest.parent()?.to_owned(),
         description: text("description"),
         license: text("license"),

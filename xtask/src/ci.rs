@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use crate::args::Args;
 use crate::run::{Failure, cargo, run as execute};
-use crate::{bench, counts, crash::CRASH, damages::DAMAGES, faults, fuzz, layers, loom, sim::SIM, small_disk, tidy};
+use crate::{
+    bench, counts, crash::CRASH, damages::DAMAGES, faults, fuzz, layers, loom, package, sim::SIM, small_disk, tidy,
+};
 
 /// How long each fuzz target runs, in seconds.
 const FUZZ_SECONDS: u32 = 10;
@@ -25,6 +27,7 @@ const STEPS: &[Step] = &[
     ("format", || execute(&mut cargo(&["fmt", "--all", "--check"]))),
     ("clippy", || execute(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
     ("tidy", tidy::check),
+    ("packages", package::check_contents),
     ("documentation", || layers::document(&["--workspace"])),
     ("layers alone", layers::all_alone),
     ("instruction counts", counts::check),

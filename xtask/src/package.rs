@@ -14,34 +14,49 @@ const FILES: &[&str] = &["Cargo.toml", "README.md", "LICENSE-MIT", "LICENSE-APAC
 const BYTES_MAX: u64 = 1 << 20;
 
 pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
-    let list_only = args.flag("--list");
+    let list = args.flag("--list");
     args.finish()?;
-    let members = members()?;
-    let (published, kept): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.published);
+    contents(list)?;
+    if list {
+        return Ok(());
+    }
+    let (published, kept): (Vec<_>, Vec<_>) = members()?.into_iter().partition(|member| member.published);
+    let mut command = cargo(&["package", "--workspace", "--locked", "--allow-dirty"]);
+    for member in &kept {
+        command.args(["--exclude", &member.name]);
+    }
+    execute(&mut command)?;
     let mut wrong = Vec::new();
     for member in &published {
+        let made = crate::run::target_dir("package").join(format!("{}-{}.crate", member.name, member.version));
+        let bytes = bytes(&made)?;
+        println!("{bytes:>9} bytes  {}", member.name);
+        if bytes > BYTES_MAX {
+            wrong.push(format!("{} takes {bytes} bytes, more than {BYTES_MAX}", member.name));
+        }
+    }
+    told(&wrong)
+}
+
+/// Looks into each, without building it.
+pub(crate) fn check_contents() -> Result<(), Failure> {
+    contents(false)
+}
+
+fn contents(list: bool) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for member in members()?.iter().filter(|member| member.published) {
         let files = files(&member.name)?;
         println!("{}: {} files", member.name, files.lines().count());
-        wrong.extend(missing(&files).into_iter().map(|file| format!("{} has no {file}", member.name)));
-        if list_only {
+        if list {
             print!("{files}");
         }
+        wrong.extend(missing(&files).into_iter().map(|file| format!("{} has no {file}", member.name)));
     }
-    if !list_only {
-        let mut command = cargo(&["package", "--workspace", "--locked", "--allow-dirty"]);
-        for member in &kept {
-            command.args(["--exclude", &member.name]);
-        }
-        execute(&mut command)?;
-        for member in &published {
-            let made = crate::run::target_dir("package").join(format!("{}-{}.crate", member.name, member.version));
-            let bytes = bytes(&made)?;
-            println!("{:>9} bytes  {}", bytes, member.name);
-            if bytes > BYTES_MAX {
-                wrong.push(format!("{} takes {bytes} bytes, more than {BYTES_MAX}", member.name));
-            }
-        }
-    }
+    told(&wrong)
+}
+
+fn told(wrong: &[String]) -> Result<(), Failure> {
     if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(format!("package: {}", wrong.join("; ")))) }
 }
 

@@ -45,7 +45,7 @@ const SIMULATED: &str = "esker-storage";
 /// Layers that use nothing at all outside their tests.
 const BARE: &[&str] = &["esker-header"];
 /// Packages above all layers.
-const ABOVE: &[&str] = &["esker-benches", "esker-simulation", "raft-kv", "xtask"];
+const ABOVE: &[&str] = &["esker-benches", "esker-docs", "esker-simulation", "raft-kv", "xtask"];
 
 pub(super) fn check(members: &[Package]) -> Vec<Finding> {
     let mut findings = Vec::new();

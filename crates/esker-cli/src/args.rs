@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Truncate(Truncate),
     Export(Export),
     Import(Import),
+    FsyncTest(FsyncTest),
     Completions(Completions),
     Man(Man),
     Torture(Torture),
@@ -162,6 +163,19 @@ pub(crate) struct Import {
     /// Another segment size than that of the log that was exported, a power of two
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) segment_bytes: Option<u32>,
+}
+
+/// Measure what the disk gives for each way of making bytes stable
+///
+/// Makes a directory of its own in DIR, and removes it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct FsyncTest {
+    /// A directory on the disk in question; it need hold no log
+    pub(crate) dir: PathBuf,
+
+    /// How long to measure each way, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = value_parser!(u32).range(1..=600_000))]
+    pub(crate) millis: u32,
 }
 
 /// Write what makes a shell complete the arguments of this command

@@ -10,7 +10,7 @@
 //! - L2 (one exit): every way out passes [`Ending`], whose numbers are the contract. Only an interrupted reading command
 //!   ends elsewhere, in [`interrupt`], with the same number.
 //! - L3 (a reader that leaves is no error): a broken pipe on standard output ends the command quietly.
-//! - L4 (reading commands never write): all but `append`, `import`, `truncate`, `repair --yes` and `torture` open the log read-only.
+//! - L4 (reading commands never write): all but `append`, `import`, `truncate`, `repair --yes`, `torture` and `fsync-test` open the log read-only.
 #![forbid(unsafe_code)]
 
 mod append;
@@ -20,6 +20,7 @@ mod cat;
 mod dump;
 mod ending;
 mod export;
+mod fsync_test;
 mod interrupt;
 mod manual;
 mod map;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         Command::Truncate(truncate) => truncate::run(truncate, args.json, talk),
         Command::Export(export) => export::export(export, talk),
         Command::Import(import) => export::import(import, args.json, talk),
+        Command::FsyncTest(test) => fsync_test::run(test, args.json, talk),
         Command::Completions(completions) => manual::completions(completions),
         Command::Man(man) => manual::man(man),
         Command::Torture(torture) => torture::run(torture, args.json, talk),

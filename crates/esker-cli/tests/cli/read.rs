@@ -361,3 +361,16 @@ fn completions_and_manual_pages_are_written() {
     assert!(scratch.run("man append").expect(0).text().contains("acks"));
     scratch.run("man nothing").expect(2);
 }
+
+#[test]
+fn fsync_test_measures_each_way_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("disk")).unwrap();
+    let found = scratch.run("--json fsync-test disk --millis 5").expect(0).json();
+    let ways = found["ways"].as_array().unwrap();
+    assert!(ways.len() >= 6 && ways.iter().all(|way| way["per_second"].as_f64().unwrap() > 0.0), "{found}");
+    assert!(found["advice"].as_str().unwrap().contains("sync"));
+    assert!(scratch.run("fsync-test disk --millis 5").expect(0).text().contains("fdatasync"));
+    assert_eq!(std::fs::read_dir(scratch.path("disk")).unwrap().count(), 0);
+    scratch.run("fsync-test nowhere").expect(3);
+}

@@ -3,9 +3,12 @@
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
-use crate::support::{Scratch, finish, lines, patch};
+use crate::support::{Scratch, eventually, finish, lines, patch};
 
 /// A log of the records `0` to `99`, and their LSNs.
 fn hundred() -> (Scratch, Vec<u64>) {
@@ -103,6 +106,78 @@ fn tail_follows_a_log_across_its_writers() {
     finish(writer).expect(0);
     crate::support::interrupt(&follower);
     finish(follower);
+}
+
+/// Rolling, truncation and SIGKILL of the writer, beside a follower that must see each record once.
+#[test]
+fn tail_follows_a_log_whose_writers_are_killed_and_which_is_truncated() {
+    const ROUNDS: usize = 50;
+    let (scratch, _) = hundred();
+    let mut follower = scratch.start("tail -n 0 -f log");
+    let seen = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let (sender, followed) = mpsc::channel();
+    thread::spawn(move || seen.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    // It follows from where the log ends when it has opened it.
+    let mut seen: Vec<(usize, usize)> = Vec::new();
+    let parse = |line: String| {
+        let (round, number) = line.split_once(' ').expect("a line that was appended");
+        (round.parse().unwrap(), number.trim_start_matches('0').parse().unwrap_or(0))
+    };
+    eventually("following", || {
+        scratch.feed("append log", b"0 0\n").expect(0);
+        followed.recv_timeout(Duration::from_millis(200)).ok().map(|line| assert_eq!(parse(line), (0, 0)))
+    });
+    while followed.recv_timeout(Duration::from_millis(300)).is_ok() {}
+
+    let mut acknowledged = vec![0_usize; ROUNDS + 1];
+    for (round, acknowledged) in acknowledged.iter_mut().enumerate().skip(1) {
+        let mut writer = scratch.start("append --acks log");
+        let mut input = writer.stdin.take().unwrap();
+        let feeding = thread::spawn(move || {
+            for number in 0.. {
+                // Long enough that segments of 4 KiB fill soon.
+                if writeln!(input, "{round} {number:0100}").is_err() {
+                    return;
+                }
+            }
+        });
+        let mut acks = BufReader::new(writer.stdout.take().unwrap()).lines();
+        let mut last = 0;
+        for _ in 0..100 + round * 13 % 200 {
+            let ack = acks.next().expect("it is not over").expect("a line");
+            last = ack.split('\t').next().unwrap().parse().unwrap();
+            *acknowledged += 1;
+        }
+        writer.kill().unwrap();
+        // What was acknowledged and not read counts, too.
+        *acknowledged += acks.map_while(Result::ok).count();
+        writer.wait().unwrap();
+        feeding.join().unwrap();
+        // What the writer had in hand when it was killed may be there in part; all that was acknowledged is.
+        eventually("the follower", || {
+            seen.extend(followed.try_iter().map(parse));
+            let there = seen.last().is_some_and(|&(of, number)| of == round && number + 1 >= *acknowledged);
+            there.then_some(())
+        });
+        if round % 3 == 0 {
+            scratch.run(&format!("truncate log --before {last}")).expect(0);
+        }
+    }
+    crate::support::interrupt(&follower);
+    finish(follower);
+    seen.extend(followed.try_iter().map(parse));
+    let mut counts = vec![0_usize; ROUNDS + 1];
+    for (round, number) in seen {
+        assert_eq!(number, counts[round], "round {round}: missed or repeated");
+        assert!(counts[round + 1..].iter().all(|&later| later == 0), "round {round}: out of order");
+        counts[round] += 1;
+    }
+    for (round, (&seen, &acknowledged)) in counts.iter().zip(&acknowledged).enumerate().skip(1) {
+        assert!(seen >= acknowledged, "round {round}: {seen} of {acknowledged}");
+    }
+    let all: usize = counts.iter().sum();
+    assert_eq!(counts.iter().filter(|&&count| count > 0).count(), ROUNDS);
+    eprintln!("{ROUNDS} rounds, {all} records, each seen once");
 }
 
 #[test]
